@@ -1,0 +1,87 @@
+/*
+ * What a room may ask of the world, and how the world answers: the whole interface between the room
+ * state machine and the service account that carries its requests out.
+ */
+#pragma once
+
+#include "policy/decide.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum request_kind {
+    REQUEST_FORM,        /* read the owner form */
+    REQUEST_SUBMIT,      /* membersonly=1; persistent: 1, or -1 to leave it */
+    REQUEST_ROLES,       /* list the occupants of all three roles */
+    REQUEST_AFFILIATIONS,/* find jid in the owner, admin, member and outcast lists */
+    REQUEST_GRANT,       /* make jid a member */
+    REQUEST_INVITE,      /* the same by a mediated invite, answered once Prosody has handled it */
+    REQUEST_CREATE,      /* join, configure (members-only, persistent) and leave */
+    REQUEST_DESTROY,
+};
+
+struct room_request {
+    uint64_t id; /* names it in rooms_answer; never used twice */
+    enum request_kind kind;
+    const char *room; /* canonical room JID */
+    const char *jid;  /* bare, with GRANT, INVITE and AFFILIATIONS */
+    int persistent;   /* with SUBMIT and CREATE */
+};
+
+enum answer_status {
+    ANSWER_OK = 0,
+    ANSWER_ERROR,   /* condition says which: "item-not-found", "forbidden" ... */
+    ANSWER_TIMEOUT, /* no answer in time; it may have been carried out */
+    ANSWER_LOST,    /* the service stream ended first; likewise */
+    ANSWER_UNSENT,  /* there is no service stream, nothing was sent */
+};
+
+struct room_occupant {
+    const char *nick, *bare_jid, *affiliation;
+};
+
+struct room_answer {
+    enum answer_status status;
+    const char *condition; /* with ANSWER_ERROR */
+    struct muc_form form;  /* of FORM */
+    const struct room_occupant *occupants; /* of ROLES, borrowed during the call */
+    size_t occupants_len;
+    const char *affiliation; /* of AFFILIATIONS: "none" when on no list */
+};
+
+struct room_verdict {
+    bool forward;
+    const char *error_type, *error_condition; /* when not forwarded */
+    const char *rule, *reason; /* what led to it; reason names failures too */
+    int64_t held_ms;
+};
+
+/* Facts for the log, one line each. */
+enum room_note_kind {
+    ROOM_LOBBY_TURNED_ON,
+    ROOM_LOBBY_REPAIRED,
+    ROOM_CREATED,
+    ROOM_RELEASED,       /* destroyed by us, empty */
+    ROOM_FORGOTTEN,      /* held persistent, found gone */
+    ROOM_FAILED,         /* a step failed; text says which and why */
+    ROOM_GRANTED,
+};
+struct room_note {
+    enum room_note_kind kind;
+    const char *room;
+    const char *jid;  /* or NULL */
+    const char *text; /* or NULL */
+    int64_t took_ms;
+    size_t count; /* members made, with TURNED_ON */
+};
+
+/* Called by the rooms, never from inside itself: an answer is given later, from the event loop
+ * (rooms_answer), never during `request`. */
+struct room_actions {
+    void *ctx;
+    void (*request)(void *ctx, const struct room_request *request);
+    /* Says what becomes of a held join. May be called during rooms_join itself. */
+    void (*settle)(void *ctx, uint64_t join, const struct room_verdict *verdict);
+    void (*note)(void *ctx, const struct room_note *note);
+};

@@ -1,0 +1,83 @@
+/*
+ * Every room the proxy knows something about, and the entry point of all that happens to one. A room
+ * is created at its first join and forgotten when nobody of ours is in it, waits for it, or is held
+ * for it, and we keep nothing persistent there.
+ *
+ * Everything is a call with the time (monotonic milliseconds) and is answered by calls of
+ * struct room_actions. Room names are canonical (struct muc_room.jid).
+ */
+#pragma once
+
+#include "policy/actions.h"
+
+struct rooms_config {
+    const struct rule_set *rules;
+    bool persistent;           /* lobby.persistent */
+    bool create_missing;       /* lobby.missing_room: create */
+    bool forward_on_failure;   /* lobby.on_failure: forward */
+    int64_t hold_timeout_ms;   /* since the last answer from Prosody */
+    int64_t hold_limit_ms;     /* in all: 15 s (wire fact 33) */
+    size_t rooms_max;          /* records; over it a join that needs one is refused */
+};
+
+struct rooms;
+
+struct rooms *rooms_new(const struct rooms_config *config, const struct room_actions *actions);
+void rooms_free(struct rooms *rooms); /* settles nothing: the caller has closed its streams */
+/* Swaps the configuration (borrowed until the next call). */
+void rooms_configure(struct rooms *rooms, const struct rooms_config *config);
+
+struct room_join {
+    uint64_t id; /* the caller's name for it, never used twice */
+    const char *room;
+    const char *full_jid, *bare_jid; /* as Prosody bound them */
+    enum applicant applicant;
+    /* The JID was made for this very stream (anonymous login without previd), so it can have no
+     * affiliation yet unless we saw it given. */
+    bool fresh_jid;
+};
+
+/* A join. Settled at once when nothing is to be done, else later, exactly once, unless cancelled. */
+void rooms_join(struct rooms *rooms, const struct room_join *join, int64_t now);
+/* Its stream is gone: it will not be settled. */
+void rooms_cancel(struct rooms *rooms, uint64_t join, int64_t now);
+
+/* What passes by on clients' streams. */
+void rooms_entered(struct rooms *rooms, const char *room, const char *full_jid,
+                   const char *affiliation, int64_t now); /* self-presence 110, first or later */
+void rooms_left(struct rooms *rooms, const char *room, const char *full_jid, bool kicked,
+                int64_t now);
+void rooms_join_failed(struct rooms *rooms, const char *room, const char *full_jid,
+                       const char *condition, bool has_lobbyroom, int64_t now);
+void rooms_lobby_entered(struct rooms *rooms, const char *room, const char *full_jid, int64_t now);
+void rooms_lobby_left(struct rooms *rooms, const char *room, const char *full_jid, int64_t now);
+void rooms_config_changed(struct rooms *rooms, const char *room, int64_t now);   /* 104 */
+void rooms_info(struct rooms *rooms, const char *room, const struct muc_info *info, int64_t now);
+void rooms_destroyed(struct rooms *rooms, const char *room, int64_t now); /* <destroy/> seen */
+/* A client's own muc#owner set went to Prosody / was answered (or its stream ended): in between the
+ * room's state is not known. */
+void rooms_owner_set(struct rooms *rooms, const char *room, bool finished, int64_t now);
+
+/* A stream's whole session: broken but resumable until a time (its occupants still count), back, or
+ * gone for good. */
+void rooms_suspended(struct rooms *rooms, const char *full_jid, int64_t until, int64_t now);
+void rooms_resumed(struct rooms *rooms, const char *full_jid, int64_t now);
+void rooms_gone(struct rooms *rooms, const char *full_jid, int64_t now);
+
+/* The service account. */
+void rooms_answer(struct rooms *rooms, uint64_t request, const struct room_answer *answer,
+                  int64_t now);
+void rooms_service_up(struct rooms *rooms, int64_t now);
+void rooms_service_down(struct rooms *rooms, int64_t now);
+
+/* Deadlines. rooms_next: when the next one is due, INT64_MAX when there is none. */
+void rooms_tick(struct rooms *rooms, int64_t now);
+int64_t rooms_next(const struct rooms *rooms);
+
+/* For tests, the log and shutdown. */
+size_t rooms_count(const struct rooms *rooms);
+size_t rooms_persistent_count(const struct rooms *rooms);
+enum lobby_state rooms_state(const struct rooms *rooms, const char *room);
+/* Shutting down: every held join is settled as on_failure says, persistent rooms that are empty are
+ * asked to be destroyed. */
+void rooms_shutdown(struct rooms *rooms, int64_t now);

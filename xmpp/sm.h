@@ -1,0 +1,48 @@
+/*
+ * Stream management counters (XEP-0198) of a stream in which the proxy answers some of the client's
+ * stanzas itself and adds some of its own, so that both ends see a perfect peer (wire fact 24).
+ *
+ * Two directions, one idea: the position (in each end's count) of every stanza that only one end
+ * knows is kept until the other end has acknowledged past it. Counters are modulo 2^32 as the XEP
+ * says. No I/O, no text: the stream rewrites h with what these functions say.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One direction: `from` counts what the sender sent, `to` what the receiver was sent. They differ by
+ * the stanzas withheld (sent, never forwarded) and added (forwarded, never sent). */
+struct sm_direction {
+    uint32_t from, to;
+    struct sm_mark *marks; /* private: positions not yet acknowledged past */
+    size_t marks_len, marks_cap;
+};
+
+#define SM_MARKS_MAX 1024 /* over it the stream must be closed: sm_* return false */
+
+struct sm {
+    bool enabled;                    /* counting */
+    struct sm_direction up, down;    /* client to server, server to client */
+};
+
+void sm_init(struct sm *sm);
+void sm_done(struct sm *sm);
+/* <enable/> was sent by the client (up counts from here) / <enabled/> by the server (down does). */
+void sm_start_up(struct sm *sm);
+void sm_start_down(struct sm *sm);
+
+/* A stanza passed on. */
+void sm_passed(struct sm_direction *d);
+/* A stanza of the sender's that the receiver never sees; one of ours that the sender never sent. */
+bool sm_withheld(struct sm_direction *d) __attribute__((warn_unused_result));
+bool sm_added(struct sm_direction *d) __attribute__((warn_unused_result));
+
+/* The receiver acknowledged h stanzas (in its own count); what to tell the sender, and older marks
+ * are forgotten. Withheld stanzas at the boundary count as handled, since we answered them. */
+uint32_t sm_ack(struct sm_direction *d, uint32_t receiver_h);
+/* The same question without forgetting, for <resume/> and <resumed/>. */
+uint32_t sm_translate(const struct sm_direction *d, uint32_t receiver_h);
+/* How many of our added stanzas lie behind h in the receiver's count: those it has not seen. */
+size_t sm_added_after(const struct sm_direction *d, uint32_t receiver_h);
