@@ -6,6 +6,7 @@
 
 #include "policy/rooms.h"
 #include "policy/token.h"
+#include "proxy/log.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,8 +19,6 @@ struct cidr {
     struct in6_addr address;
     unsigned bits; /* 0 to 128 */
 };
-
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 struct config {
     struct {
@@ -40,7 +39,7 @@ struct config {
         char *host; /* to connect to: a name or a number */
         uint16_t port;
         char *path;
-        char *http_host; /* the Host header: upstream.host, or the URL's own host[:port] */
+        char *http_host; /* the Host header: upstream.host, or xmpp.domain (wire fact 1) */
         char *ca_file;   /* NULL: the system's */
     } upstream;
     struct muc_service xmpp; /* prepared; owned */
