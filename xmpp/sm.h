@@ -29,13 +29,15 @@ struct sm {
 
 void sm_init(struct sm *sm);
 void sm_done(struct sm *sm);
-/* <enable/> was sent by the client (up counts from here) / <enabled/> by the server (down does). */
+/* <enable/> was sent by the client (up counts from here) / <enabled/> by the server (down does). Each
+ * begins its direction at zero. When <failed/> answers instead: sm_done. */
 void sm_start_up(struct sm *sm);
 void sm_start_down(struct sm *sm);
 
 /* A stanza passed on. */
 void sm_passed(struct sm_direction *d);
-/* A stanza of the sender's that the receiver never sees; one of ours that the sender never sent. */
+/* A stanza of the sender's that the receiver never sees; one of ours that the sender never sent.
+ * false: not counted, too many marks or no memory. */
 bool sm_withheld(struct sm_direction *d) __attribute__((warn_unused_result));
 bool sm_added(struct sm_direction *d) __attribute__((warn_unused_result));
 
@@ -44,5 +46,10 @@ bool sm_added(struct sm_direction *d) __attribute__((warn_unused_result));
 uint32_t sm_ack(struct sm_direction *d, uint32_t receiver_h);
 /* The same question without forgetting, for <resume/> and <resumed/>. */
 uint32_t sm_translate(const struct sm_direction *d, uint32_t receiver_h);
+/* The stream was resumed where the receiver has h: the sender sends again what lies behind, so the
+ * direction is set back there and the marks behind it are gone (added stanzas among them that are
+ * still wanted must be added again). Returns what sm_translate did. For up at <resumed/> with its h,
+ * for down then with the h of the client's <resume/>. */
+uint32_t sm_rewind(struct sm_direction *d, uint32_t receiver_h);
 /* How many of our added stanzas lie behind h in the receiver's count: those it has not seen. */
 size_t sm_added_after(const struct sm_direction *d, uint32_t receiver_h);

@@ -1,1 +1,398 @@
+/*
+ * See websocket.h. A frame's header is gathered byte by byte and judged as soon as each field is
+ * there, so that nothing of a refused frame is ever kept. Payload is unmasked where it lies.
+ *
+ * What a newcomer gets wrong: a control frame may stand between the fragments of a message (RFC
+ * 6455 section 5.4), so its payload and the message's have separate places, and the message's state
+ * must survive it.
+ */
 #include "xmpp/websocket.h"
+
+#include <string.h>
+
+#define MAX_FRAGMENTS 1024
+#define KEEP_MESSAGE 4096 /* bytes of gathering memory an idle stream may keep */
+#define CONTROL_MAX 125
+#define CLOSE_REASON_MAX (CONTROL_MAX - 2)
+
+/* ---- bytes ---- */
+
+/* XORs len bytes of from with the mask into to (which may be from); the first byte meets mask[at &
+ * 3]. */
+static void mask_bytes(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4],
+                       uint64_t at)
+{
+    uint8_t turned[8];
+    for (size_t i = 0; i < sizeof(turned); i++)
+        turned[i] = mask[(at + i) & 3];
+    uint64_t wide;
+    memcpy(&wide, turned, sizeof(wide));
+
+    size_t i = 0;
+    for (; len - i >= 8; i += 8) {
+        uint64_t word;
+        memcpy(&word, from + i, sizeof(word));
+        word ^= wide;
+        memcpy(to + i, &word, sizeof(word));
+    }
+    for (; i < len; i++)
+        to[i] = from[i] ^ turned[i & 3];
+}
+
+/* How many bytes the UTF-8 character at p takes, 0 when there is none within len (RFC 3629). */
+static size_t utf8_character(const uint8_t *p, size_t len)
+{
+    size_t size;
+    uint8_t low = 0x80, high = 0xbf; /* of the second byte */
+
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return 0;
+    size = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (p[0] == 0xe0)
+        low = 0xa0; /* overlong */
+    else if (p[0] == 0xed)
+        high = 0x9f; /* surrogates */
+    else if (p[0] == 0xf0)
+        low = 0x90; /* overlong */
+    else if (p[0] == 0xf4)
+        high = 0x8f; /* beyond U+10FFFF */
+    if (len < size || p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < size; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return size;
+}
+
+static bool utf8_valid(const uint8_t *p, size_t len)
+{
+    while (len > 0) {
+        size_t size = utf8_character(p, len);
+        if (size == 0)
+            return false;
+        p += size;
+        len -= size;
+    }
+    return true;
+}
+
+static uint64_t read_number(const uint8_t *p, size_t size)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < size; i++)
+        number = number << 8 | p[i];
+    return number;
+}
+
+bool ws_close_code_valid(uint16_t code)
+{
+    /* Section 7.4 and IANA's registry: 1004 is reserved, 1005, 1006 and 1015 never travel. */
+    if (code >= 1000 && code <= 1014)
+        return code < 1004 || code > 1006;
+    return code >= 3000 && code <= 4999;
+}
+
+/* ---- decoding ---- */
+
+void ws_decoder_init(struct ws_decoder *d, enum ws_role role, size_t max_message)
+{
+    *d = (struct ws_decoder){
+        .role = role,
+        .max_message = max_message,
+        .max_fragments = MAX_FRAGMENTS,
+        .header_need = 2,
+    };
+}
+
+void ws_decoder_done(struct ws_decoder *d)
+{
+    buf_done(&d->message);
+}
+
+size_t ws_decoder_held(const struct ws_decoder *d)
+{
+    return d->message.cap;
+}
+
+/* Nothing more is decoded, so an unfinished message never will be. */
+static void end(struct ws_decoder *d)
+{
+    d->ended = true;
+    buf_done(&d->message);
+}
+
+static enum ws_event fail(struct ws_decoder *d, struct ws_output *ret, uint16_t code,
+                          const char *reason)
+{
+    end(d);
+    *ret = (struct ws_output){.data = "", .code = code, .reason = reason};
+    return WS_FAIL;
+}
+
+static bool is_control(const struct ws_decoder *d)
+{
+    return (d->opcode & 8) != 0;
+}
+
+/* The first two bytes. */
+static enum ws_event begin_header(struct ws_decoder *d, struct ws_output *ret)
+{
+    uint8_t first = d->header[0], length = d->header[1] & 0x7f;
+
+    d->final = (first & 0x80) != 0;
+    d->opcode = first & 0x0f;
+    d->masked = (d->header[1] & 0x80) != 0;
+
+    if ((first & 0x70) != 0)
+        return fail(d, ret, 1002, "reserved bit set");
+    switch (d->opcode) {
+    case WS_OP_TEXT:
+        if (d->in_message)
+            return fail(d, ret, 1002, "new message inside a fragmented one");
+        break;
+    case WS_OP_CONTINUATION:
+        if (!d->in_message)
+            return fail(d, ret, 1002, "continuation of nothing");
+        break;
+    case WS_OP_BINARY:
+        return fail(d, ret, 1003, "binary message");
+    case WS_OP_CLOSE:
+    case WS_OP_PING:
+    case WS_OP_PONG:
+        if (!d->final || length > CONTROL_MAX)
+            return fail(d, ret, 1002, "control frame fragmented or too long");
+        break;
+    default:
+        return fail(d, ret, 1002, "reserved opcode");
+    }
+    if (d->masked != (d->role == WS_SERVER))
+        return fail(d, ret, 1002, d->masked ? "masked frame from a server" : "frame not masked");
+
+    d->header_need = 2 + (size_t)(length == 126 ? 2 : length == 127 ? 8 : 0) + (d->masked ? 4 : 0);
+    return WS_NEED_MORE;
+}
+
+/* All of the header: the length, and what it means for the message. */
+static enum ws_event finish_header(struct ws_decoder *d, struct ws_output *ret)
+{
+    size_t size = d->header_need - 2 - (d->masked ? 4 : 0);
+
+    d->payload_have = 0;
+    d->payload_len = size == 0 ? d->header[1] & 0x7f : read_number(d->header + 2, size);
+    if (d->masked)
+        memcpy(d->mask, d->header + 2 + size, 4);
+    /* Section 5.2: "the minimal number of bytes MUST be used", and the top bit MUST be 0. */
+    if ((size == 2 && d->payload_len < 126) || (size == 8 && d->payload_len <= UINT16_MAX))
+        return fail(d, ret, 1002, "length not minimal");
+    if (d->payload_len > INT64_MAX)
+        return fail(d, ret, 1002, "length out of range");
+    if (is_control(d))
+        return WS_NEED_MORE;
+
+    if (d->opcode == WS_OP_TEXT)
+        d->fragments = 0;
+    d->in_message = true;
+    /* Fragments are counted, not only their bytes: empty ones would never reach max_message. */
+    if (++d->fragments > d->max_fragments)
+        return fail(d, ret, 1008, "too many fragments");
+    if (d->message.len > d->max_message || d->payload_len > d->max_message - d->message.len)
+        return fail(d, ret, 1009, "message too big");
+    return WS_NEED_MORE;
+}
+
+static enum ws_event finish_close(struct ws_decoder *d, struct ws_output *ret)
+{
+    size_t len = (size_t)d->payload_len;
+
+    *ret = (struct ws_output){.data = "", .code = 1005};
+    if (len == 1)
+        return fail(d, ret, 1002, "close frame with half a code");
+    if (len >= 2) {
+        ret->code = (uint16_t)read_number(d->control, 2);
+        ret->data = (const char *)d->control + 2;
+        ret->len = len - 2;
+        if (!ws_close_code_valid(ret->code))
+            return fail(d, ret, 1002, "close code not allowed");
+        if (!utf8_valid(d->control + 2, len - 2))
+            return fail(d, ret, 1007, "close reason is not UTF-8");
+    }
+    end(d);
+    return WS_CLOSE;
+}
+
+/* A control frame's payload, complete. */
+static enum ws_event finish_control(struct ws_decoder *d, struct ws_output *ret)
+{
+    if (d->opcode == WS_OP_CLOSE)
+        return finish_close(d, ret);
+    *ret = (struct ws_output){.data = (const char *)d->control, .len = (size_t)d->payload_len};
+    return d->opcode == WS_OP_PING ? WS_PING : WS_PONG;
+}
+
+/* Takes len bytes of payload, already unmasked; true with *ret_event when they complete something
+ * or fail. */
+static bool take_payload(struct ws_decoder *d, const uint8_t *data, size_t len,
+                         enum ws_event *ret_event, struct ws_output *ret)
+{
+    bool whole = d->payload_have == 0 && len == d->payload_len;
+    bool complete = d->payload_have + len == d->payload_len;
+
+    if (is_control(d)) {
+        if (len > 0)
+            memcpy(d->control + d->payload_have, data, len);
+        d->payload_have += len;
+        if (complete)
+            *ret_event = finish_control(d, ret);
+        return complete;
+    }
+
+    if (whole && d->final && d->message.len == 0) {
+        *ret = (struct ws_output){.data = len > 0 ? (const char *)data : "", .len = len};
+    } else {
+        buf_add(&d->message, data, len);
+        d->payload_have += len;
+        if (d->message.failed) {
+            *ret_event = fail(d, ret, 1011, "out of memory");
+            return true;
+        }
+        if (!complete || !d->final)
+            return false;
+        d->handed_out = true;
+        *ret = (struct ws_output){.data = d->message.data, .len = d->message.len};
+    }
+    d->in_message = false;
+    *ret_event = WS_TEXT;
+    return true;
+}
+
+/* The last message was borrowed until now. */
+static void let_go(struct ws_decoder *d)
+{
+    if (!d->handed_out)
+        return;
+    d->handed_out = false;
+    if (d->message.cap > KEEP_MESSAGE)
+        buf_done(&d->message);
+    else
+        buf_clear(&d->message);
+}
+
+/* Takes header bytes from data; WS_NEED_MORE unless they are refused. */
+static enum ws_event take_header(struct ws_decoder *d, const uint8_t *data, size_t len,
+                                 size_t *ret_used, struct ws_output *ret)
+{
+    size_t used = 0;
+
+    while (d->header_len < d->header_need && used < len) {
+        d->header[d->header_len++] = data[used++];
+        *ret_used = used;
+        if (d->header_len == 2 && begin_header(d, ret) == WS_FAIL)
+            return WS_FAIL;
+        if (d->header_len == d->header_need && finish_header(d, ret) == WS_FAIL)
+            return WS_FAIL;
+    }
+    *ret_used = used;
+    return WS_NEED_MORE;
+}
+
+enum ws_event ws_decode(struct ws_decoder *d, uint8_t *data, size_t len, size_t *ret_used,
+                        struct ws_output *ret)
+{
+    size_t at = 0;
+
+    let_go(d);
+    *ret = (struct ws_output){.data = ""};
+    *ret_used = len;
+    while (!d->ended) {
+        enum ws_event event;
+
+        if (d->header_len < d->header_need) {
+            size_t used;
+            event = take_header(d, data + at, len - at, &used, ret);
+            at += used;
+            if (event == WS_FAIL) {
+                *ret_used = at;
+                return event;
+            }
+            if (d->header_len < d->header_need)
+                break;
+        }
+
+        uint64_t missing = d->payload_len - d->payload_have;
+        size_t part = len - at < missing ? len - at : (size_t)missing;
+        if (part == 0 && missing > 0)
+            break;
+        if (d->masked && part > 0)
+            mask_bytes(data + at, data + at, part, d->mask, d->payload_have);
+        bool happened = take_payload(d, data + at, part, &event, ret);
+        at += part;
+        if (part == missing) {
+            d->header_len = 0;
+            d->header_need = 2;
+        }
+        if (happened) {
+            *ret_used = at;
+            return event;
+        }
+    }
+    return WS_NEED_MORE;
+}
+
+/* ---- encoding ---- */
+
+void ws_encode(struct buf *out, enum ws_opcode opcode, const char *data, size_t len,
+               const uint8_t *mask)
+{
+    uint8_t header[14];
+    size_t header_len = 2, size = 0;
+
+    header[0] = (uint8_t)(0x80 | opcode);
+    if (len < 126) {
+        header[1] = (uint8_t)len;
+    } else {
+        size = len <= UINT16_MAX ? 2 : 8;
+        header[1] = size == 2 ? 126 : 127;
+        for (size_t i = 0; i < size; i++)
+            header[2 + i] = (uint8_t)((uint64_t)len >> (8 * (size - 1 - i)));
+        header_len += size;
+    }
+    if (mask != NULL) {
+        header[1] |= 0x80;
+        memcpy(header + header_len, mask, 4);
+        header_len += 4;
+    }
+
+    /* All or nothing: half a frame in out would be worse than none. */
+    if (!buf_reserve(out, header_len + len))
+        return;
+    buf_add(out, header, header_len);
+    size_t at = out->len;
+    if (len > 0)
+        buf_add(out, data, len);
+    if (mask != NULL && !out->failed)
+        mask_bytes((uint8_t *)out->data + at, (uint8_t *)out->data + at, len, mask, 0);
+}
+
+void ws_encode_close(struct buf *out, uint16_t code, const char *reason, size_t reason_len,
+                     const uint8_t *mask)
+{
+    char body[CONTROL_MAX];
+
+    if (!ws_close_code_valid(code)) {
+        ws_encode(out, WS_OP_CLOSE, "", 0, mask);
+        return;
+    }
+    if (reason_len > CLOSE_REASON_MAX) {
+        reason_len = CLOSE_REASON_MAX;
+        while (reason_len > 0 && ((uint8_t)reason[reason_len] & 0xc0) == 0x80)
+            reason_len--;
+    }
+    body[0] = (char)(code >> 8);
+    body[1] = (char)(code & 0xff);
+    if (reason_len > 0)
+        memcpy(body + 2, reason, reason_len);
+    ws_encode(out, WS_OP_CLOSE, body, 2 + reason_len, mask);
+}

@@ -21,7 +21,7 @@ enum ws_event {
     WS_PING,
     WS_PONG,
     WS_CLOSE, /* data is the reason, code the status or 1005 when there was none */
-    WS_FAIL,  /* the peer broke the protocol: close with code and reason, decode no more */
+    WS_FAIL,  /* the peer broke the protocol (or 1011, no memory): close with code and reason */
 };
 
 enum ws_opcode { WS_OP_CONTINUATION = 0, WS_OP_TEXT = 1, WS_OP_BINARY = 2, WS_OP_CLOSE = 8,
@@ -37,11 +37,11 @@ struct ws_output {
 struct ws_decoder {
     enum ws_role role;
     size_t max_message; /* bytes of one message; over it: 1009 */
-    size_t max_fragments;
+    size_t max_fragments; /* of one message, empty ones too; over it: 1008. 1024 from init */
     /* private */
     struct buf message; /* fragments so far */
     size_t fragments;
-    bool in_message, handed_out, failed;
+    bool in_message, handed_out, ended;
     uint8_t header[14];
     size_t header_len, header_need;
     bool final, masked;
@@ -54,7 +54,8 @@ void ws_decoder_init(struct ws_decoder *d, enum ws_role role, size_t max_message
 void ws_decoder_done(struct ws_decoder *d);
 /* Takes bytes from data (unmasking them in place) until an event or the end; *ret_used says how many
  * were taken. Call again with the rest. Binary is refused with 1003, text that does not begin with
- * '<' is the caller's affair, UTF-8 is checked by the XML parser above. */
+ * '<' is the caller's affair, UTF-8 is checked by the XML parser above. Behind WS_CLOSE and WS_FAIL
+ * everything is taken and thrown away. */
 enum ws_event ws_decode(struct ws_decoder *d, uint8_t *data, size_t len, size_t *ret_used,
                         struct ws_output *ret);
 /* Bytes of memory it holds for an unfinished message. */
@@ -64,7 +65,8 @@ size_t ws_decoder_held(const struct ws_decoder *d);
  * for a server's. out->failed tells of lack of memory. */
 void ws_encode(struct buf *out, enum ws_opcode opcode, const char *data, size_t len,
                const uint8_t *mask);
-/* A close frame; code 0 or 1005 for one without a body. reason is cut to 123 bytes at a character. */
+/* A close frame; without a body for 0, 1005 and whatever else may not travel. reason is cut to 123
+ * bytes at a character. */
 void ws_encode_close(struct buf *out, uint16_t code, const char *reason, size_t reason_len,
                      const uint8_t *mask);
 /* Whether a status may stand in a close frame on the wire (RFC 6455 section 7.4). */
