@@ -58,7 +58,7 @@ extern const struct rule_set rules_token_lobby_ondemand_create;
 
 enum applicant applicant_of(const struct token *token, const struct token_rules *rules,
                             const struct muc_room *room, const char **ret_reason);
-/* The first rule that fits; a set always ends in one that does. */
+/* The first rule that fits; both presets have one for every pair. */
 struct decision decide(const struct rule_set *set, enum applicant applicant, enum lobby_state state);
 const char *applicant_text(enum applicant applicant);
 const char *lobby_state_text(enum lobby_state state);
