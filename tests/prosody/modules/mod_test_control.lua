@@ -1,0 +1,86 @@
+-- For the tests: makes Prosody misbehave towards one account (JID = bare JID), by GET requests.
+--   /test/control/close?jid=JID                 ends its streams
+--   /test/control/close?jid=JID&on=NAMESPACE    ends its stream when the next IQ set with a payload in
+--                                               that namespace arrives, which is then lost
+--   /test/control/mute?jid=JID                  drops what it sends from now on, without an answer
+--   /test/control/unmute?jid=JID
+--   /test/control/sessions?jid=JID              how many streams it has
+--   /test/control/rooms                         every room, with its lobby
+local filters = require "util.filters"
+local formdecode = require "util.http".formdecode
+local jid = require "util.jid"
+local json = require "util.json"
+
+module:depends "http"
+
+local muted, close_on = {}, {}
+
+local function sessions_of(bare)
+	local found = {}
+	for _, session in pairs(prosody.full_sessions) do
+		if session.username and jid.join(session.username, session.host) == bare then
+			found[#found + 1] = session
+		end
+	end
+	return found
+end
+
+local function cut(session)
+	if session.conn then session.conn:close() end
+end
+
+filters.add_filter_hook(function(session)
+	filters.add_filter(session, "stanzas/in", function(stanza)
+		local bare = session.username and session.host and jid.join(session.username, session.host)
+		if not bare then return stanza end
+		if muted[bare] then return nil end
+		local payload = stanza.attr.type == "set" and stanza.tags[1]
+		if payload and close_on[bare] and close_on[bare] == payload.attr.xmlns then
+			close_on[bare] = nil
+			cut(session)
+			return nil
+		end
+		return stanza
+	end, 100)
+end)
+
+local commands = {}
+
+function commands.close(query)
+	if query.on then
+		close_on[query.jid] = query.on
+		return 1
+	end
+	local found = sessions_of(query.jid)
+	for _, session in ipairs(found) do cut(session) end
+	return #found
+end
+
+function commands.mute(query) muted[query.jid] = true return true end
+function commands.unmute(query) muted[query.jid] = nil return true end
+function commands.sessions(query) return #sessions_of(query.jid) end
+
+function commands.rooms()
+	local rooms = {}
+	for host, entry in pairs(prosody.hosts) do
+		if entry.modules and entry.modules.muc then
+			for room in entry.modules.muc.each_room() do
+				rooms[room.jid] = {
+					host = host, persistent = room:get_persistent() or false,
+					members_only = room:get_members_only() or false, lobby = room._data.lobbyroom,
+				}
+			end
+		end
+	end
+	return rooms
+end
+
+module:provides("http", {
+	name = "test_control", default_path = "/test/control",
+	route = { ["GET /*"] = function(event, name)
+		local command = commands[name]
+		if not command then return 404 end
+		event.response.headers.content_type = "application/json"
+		return json.encode({ result = command(formdecode(event.request.url.query or "") or {}) })
+	end },
+})
