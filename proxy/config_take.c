@@ -1,0 +1,401 @@
+/*
+ * Makes struct config of the values that were read: checks what one kind of value cannot say (an
+ * address, an account, keys that rest on each other) and prepares it for use.
+ *
+ * Every take_ function is called whatever went wrong before it, and fills its part with something.
+ * Errors are told against the key whose change would help.
+ */
+#include "proxy/config_load.h"
+
+#include "policy/decide.h"
+#include "xmpp/jid.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A client that waits longer gives up its stream (wire fact 33). */
+#define HOLD_LIMIT_MS 15000
+/* Rooms we keep something about, for each connection allowed: the one it is in and one it tries. */
+#define ROOMS_PER_CONNECTION 2
+
+static bool is_given(const struct config_load *load, enum config_key_id id)
+{
+    return *load->value[id].text != '\0';
+}
+
+static bool is_bad(const struct config_load *load, enum config_key_id id)
+{
+    return load->value[id].bad;
+}
+
+static char *text_of(struct config_load *load, enum config_key_id id)
+{
+    return config_copy(load, load->value[id].text, strlen(load->value[id].text));
+}
+
+static int64_t number_of(const struct config_load *load, enum config_key_id id)
+{
+    return load->value[id].number;
+}
+
+/* Reads a file named by a key and looks for the PEM block that makes it one of its sort. */
+static void check_pem(struct config_load *load, enum config_key_id id, const char *mark,
+                      const char *what)
+{
+    const char *path = load->value[id].text;
+    size_t len;
+    if (is_bad(load, id) || !is_given(load, id))
+        return;
+    char *data = config_read(path, &len);
+    if (data == NULL && errno == ENOMEM) {
+        load->no_memory = true;
+    } else if (data == NULL) {
+        char shown[LOG_FIELD_MAX];
+        config_error(load, id, "%s cannot be read: %s; name a file this user may read",
+                     log_quote(shown, sizeof(shown), path, strlen(path)), strerror(errno));
+    } else if (strstr(data, mark) == NULL) {
+        config_error_text(load, id, path, what);
+    }
+    if (data != NULL)
+        explicit_bzero(data, len);
+    free(data);
+}
+
+static void take_tls(struct config_load *load)
+{
+    bool certificate = is_given(load, KEY_LISTEN_TLS_CERTIFICATE);
+    bool key = is_given(load, KEY_LISTEN_TLS_KEY);
+    bool bad = is_bad(load, KEY_LISTEN_TLS_CERTIFICATE) || is_bad(load, KEY_LISTEN_TLS_KEY);
+    if (certificate && !key && !bad)
+        config_error(load, KEY_LISTEN_TLS_KEY,
+                     "is not set while listen.tls.certificate is; name the certificate's key file");
+    if (key && !certificate && !bad)
+        config_error(load, KEY_LISTEN_TLS_CERTIFICATE,
+                     "is not set while listen.tls.key is; name the key's certificate file");
+    check_pem(load, KEY_LISTEN_TLS_CERTIFICATE, "-----BEGIN CERTIFICATE-----",
+              "holds no certificate; name a PEM file that begins with the server's own");
+    check_pem(load, KEY_LISTEN_TLS_KEY, "PRIVATE KEY-----",
+              "holds no private key; name the certificate's PEM key file");
+    if (!certificate || !key)
+        return;
+    load->config->listen.tls.certificate = text_of(load, KEY_LISTEN_TLS_CERTIFICATE);
+    load->config->listen.tls.key = text_of(load, KEY_LISTEN_TLS_KEY);
+}
+
+static void take_proxies(struct config_load *load)
+{
+    char *const *items = load->value[KEY_LISTEN_TRUSTED_PROXIES].items;
+    size_t len = 0;
+    while (items != NULL && items[len] != NULL)
+        len++;
+    struct cidr *ranges = config_alloc(load, (len + 1) * sizeof(*ranges));
+    for (size_t i = 0; ranges != NULL && i < len; i++) {
+        const char *wrong = config_parse_cidr(items[i], &ranges[i]);
+        if (wrong != NULL)
+            config_error_text(load, KEY_LISTEN_TRUSTED_PROXIES, items[i], wrong);
+    }
+    load->config->listen.trusted_proxies = ranges;
+    load->config->listen.trusted_proxies_len = len;
+}
+
+static void take_listen(struct config_load *load)
+{
+    struct config *config = load->config;
+    struct config_address address = {0};
+    const char *text = load->value[KEY_LISTEN_ADDRESS].text;
+    const char *wrong =
+        is_bad(load, KEY_LISTEN_ADDRESS) ? NULL : config_parse_listen(text, &address);
+    if (wrong != NULL)
+        config_error_text(load, KEY_LISTEN_ADDRESS, text, wrong);
+    if (address.unix_path != NULL)
+        config->listen.unix_path = config_copy(load, address.unix_path, strlen(address.unix_path));
+    config->listen.host = config_copy(load, address.host, strlen(address.host));
+    config->listen.port = address.port;
+
+    const char *path = load->value[KEY_LISTEN_PATH].text;
+    if (!is_bad(load, KEY_LISTEN_PATH) && !config_is_path(path))
+        config_error_text(load, KEY_LISTEN_PATH, path,
+                          "is not a plain path; write it as in /xmpp-websocket");
+    config->listen.path = text_of(load, KEY_LISTEN_PATH);
+
+    take_tls(load);
+    take_proxies(load);
+    char **origins = load->value[KEY_LISTEN_ALLOWED_ORIGINS].items;
+    for (size_t i = 0; origins != NULL && origins[i] != NULL; i++) {
+        wrong = config_check_origin(origins[i]);
+        if (wrong != NULL)
+            config_error_text(load, KEY_LISTEN_ALLOWED_ORIGINS, origins[i], wrong);
+        for (char *p = origins[i]; *p != '\0'; p++) /* as browsers write it */
+            *p = (char)tolower((unsigned char)*p);
+    }
+    config->listen.allowed_origins = origins;
+}
+
+static void take_upstream(struct config_load *load)
+{
+    struct config *config = load->config;
+    struct config_url url = {.host = "", .path = ""};
+    bool url_bad = is_bad(load, KEY_UPSTREAM_URL);
+    const char *text = load->value[KEY_UPSTREAM_URL].text;
+    const char *wrong = url_bad ? NULL : config_parse_url(text, &url);
+    if (wrong != NULL)
+        config_error_text(load, KEY_UPSTREAM_URL, text, wrong);
+    config->upstream.url = text_of(load, KEY_UPSTREAM_URL);
+    config->upstream.tls = url.tls;
+    config->upstream.host = config_copy(load, url.host, url.host_len);
+    config->upstream.port = url.port;
+    config->upstream.path = config_copy(load, url.path, strlen(url.path));
+
+    const char *host = load->value[KEY_UPSTREAM_HOST].text;
+    wrong = *host == '\0' || is_bad(load, KEY_UPSTREAM_HOST) ? NULL : config_check_host(host);
+    if (wrong != NULL)
+        config_error_text(load, KEY_UPSTREAM_HOST, host, wrong);
+    /* Prosody answers on its virtual host's name only (wire fact 1). */
+    config->upstream.http_host =
+        config_printf(load, "%s", *host != '\0' ? host : config->xmpp.domain);
+
+    if (is_given(load, KEY_UPSTREAM_CA_FILE) && !url.tls && !is_bad(load, KEY_UPSTREAM_URL))
+        config_error(load, KEY_UPSTREAM_CA_FILE,
+                     "has no use with ws://; write wss:// in upstream.url, or remove it");
+    check_pem(load, KEY_UPSTREAM_CA_FILE, "-----BEGIN CERTIFICATE-----",
+              "holds no certificate; name a PEM file with the authority's certificate");
+    if (is_given(load, KEY_UPSTREAM_CA_FILE))
+        config->upstream.ca_file = text_of(load, KEY_UPSTREAM_CA_FILE);
+}
+
+/* The domain in text, prepared, "" when it is none: then an error was told against id. */
+static const char *prepare_domain(struct config_load *load, enum config_key_id id, const char *text)
+{
+    struct jid jid;
+    char *domain = NULL;
+    enum jid_result result = jid_parse(text, strlen(text), &jid);
+    if (result == JID_NO_MEMORY) {
+        load->no_memory = true;
+        return "";
+    }
+    if (result != JID_OK) {
+        char what[128];
+        snprintf(what, sizeof(what), "is not a domain (%s); write it as in meet.example.com",
+                 jid_result_text(result));
+        config_error_text(load, id, text, what);
+        return "";
+    }
+    if (*jid.node != '\0' || *jid.resource != '\0')
+        config_error_text(load, id, text,
+                          "is an address; write its domain only, as in meet.example.com");
+    else
+        domain = config_copy(load, jid.domain, strlen(jid.domain));
+    jid_done(&jid);
+    return domain == NULL ? "" : domain;
+}
+
+/* The domain of a component: as given, or prefix before the main domain. */
+static const char *take_component(struct config_load *load, enum config_key_id id,
+                                  const char *prefix)
+{
+    if (is_bad(load, id))
+        return "";
+    if (is_given(load, id))
+        return prepare_domain(load, id, load->value[id].text);
+    if (*load->config->xmpp.domain == '\0')
+        return "";
+    const char *domain = config_printf(load, "%s.%s", prefix, load->config->xmpp.domain);
+    return domain == NULL ? "" : domain;
+}
+
+static void check_different(struct config_load *load, enum config_key_id id, const char *domain,
+                            enum config_key_id other, const char *other_domain)
+{
+    if (*domain == '\0' || is_bad(load, id) || strcmp(domain, other_domain) != 0)
+        return;
+    char what[128];
+    snprintf(what, sizeof(what), "is %s too; write the component's own domain",
+             config_keys[other].path);
+    config_error_text(load, id, domain, what);
+}
+
+static void take_xmpp(struct config_load *load)
+{
+    struct muc_service *xmpp = &load->config->xmpp;
+    xmpp->domain = "";
+    if (is_given(load, KEY_XMPP_DOMAIN) && !is_bad(load, KEY_XMPP_DOMAIN))
+        xmpp->domain = prepare_domain(load, KEY_XMPP_DOMAIN, load->value[KEY_XMPP_DOMAIN].text);
+    else if (!is_bad(load, KEY_XMPP_DOMAIN))
+        config_error(load, KEY_XMPP_DOMAIN,
+                     "is not set; write the domain of Prosody's main virtual host, or set "
+                     "VESTIBULE_XMPP_DOMAIN or XMPP_DOMAIN");
+    xmpp->muc = take_component(load, KEY_XMPP_MUC, "conference");
+    xmpp->lobby = take_component(load, KEY_XMPP_LOBBY, "lobby");
+    xmpp->tenants = number_of(load, KEY_XMPP_TENANTS) != 0;
+    check_different(load, KEY_XMPP_MUC, xmpp->muc, KEY_XMPP_DOMAIN, xmpp->domain);
+    check_different(load, KEY_XMPP_LOBBY, xmpp->lobby, KEY_XMPP_DOMAIN, xmpp->domain);
+    check_different(load, KEY_XMPP_LOBBY, xmpp->lobby, KEY_XMPP_MUC, xmpp->muc);
+}
+
+/* What is wrong with a service account's address, or NULL. */
+static const char *judge_account(const struct jid *jid)
+{
+    if (*jid->node == '\0')
+        return "names no account; write it as in vestibule@auth.meet.example.com";
+    if (*jid->resource != '\0')
+        return "has a resource; write it without the slash and what follows";
+    /* Wire fact 14. */
+    if (strcmp(jid->node, "focus") == 0)
+        return "is Jicofo's account, and the lobby module ignores what focus does; name another "
+               "admin of the room component (jvb on docker-jitsi-meet, or one made for this)";
+    return NULL;
+}
+
+static void take_jid(struct config_load *load)
+{
+    const char *text = load->value[KEY_SERVICE_JID].text;
+    struct config *config = load->config;
+    struct jid jid;
+    enum jid_result result = jid_parse(text, strlen(text), &jid);
+    if (result == JID_NO_MEMORY) {
+        load->no_memory = true;
+        return;
+    }
+    if (result != JID_OK) {
+        char what[128];
+        snprintf(what, sizeof(what),
+                 "is not an account (%s); write it as in vestibule@auth.meet.example.com",
+                 jid_result_text(result));
+        config_error_text(load, KEY_SERVICE_JID, text, what);
+        return;
+    }
+    const char *wrong = judge_account(&jid);
+    if (wrong != NULL) {
+        config_error_text(load, KEY_SERVICE_JID, text, wrong);
+    } else {
+        config->service.jid = config_printf(load, "%s@%s", jid.node, jid.domain);
+        config->service.node = config_printf(load, "%s", jid.node);
+        config->service.domain = config_printf(load, "%s", jid.domain);
+        config->service.configured = true;
+    }
+    jid_done(&jid);
+}
+
+static void take_service(struct config_load *load)
+{
+    bool has_password = is_given(load, KEY_SERVICE_PASSWORD);
+    if (is_given(load, KEY_SERVICE_JID) && !is_bad(load, KEY_SERVICE_JID)) {
+        take_jid(load);
+        if (!has_password && !is_bad(load, KEY_SERVICE_PASSWORD))
+            config_error(load, KEY_SERVICE_PASSWORD,
+                         "is not set while service.jid is; set it, service.password_file or "
+                         "VESTIBULE_SERVICE_PASSWORD");
+    } else if (has_password && !is_bad(load, KEY_SERVICE_JID)) {
+        config_error(load, KEY_SERVICE_JID,
+                     "is not set while service.password is; name the account it belongs to");
+    }
+    load->config->service.password = text_of(load, KEY_SERVICE_PASSWORD);
+}
+
+/* A list that says nothing would accept nothing: always a mistake. */
+static void require_items(struct config_load *load, enum config_key_id id, const char *what)
+{
+    char *const *items = load->value[id].items;
+    if (!is_bad(load, id) && (items == NULL || items[0] == NULL))
+        config_error(load, id, "%s", what);
+}
+
+static const char *const *take_issuers(struct config_load *load)
+{
+    char **items = load->value[KEY_TOKEN_ACCEPTED_ISSUERS].items;
+    bool bad = is_bad(load, KEY_TOKEN_ACCEPTED_ISSUERS) || is_bad(load, KEY_TOKEN_APP_ID);
+    if ((items != NULL && items[0] != NULL) || bad)
+        return (const char *const *)items;
+    /* As Jitsi: the application's own name. */
+    if (!is_given(load, KEY_TOKEN_APP_ID))
+        config_error(load, KEY_TOKEN_APP_ID,
+                     "is not set; write Prosody's app_id, or token.accepted_issuers");
+    items = config_alloc(load, 2 * sizeof(*items));
+    if (items != NULL)
+        items[0] = text_of(load, KEY_TOKEN_APP_ID);
+    return (const char *const *)items;
+}
+
+static void take_token(struct config_load *load)
+{
+    static const char *const algorithms[] = {"HS256", "HS384", "HS512"};
+    struct token_rules *token = &load->config->token;
+    if (!is_given(load, KEY_TOKEN_SECRET) && !is_bad(load, KEY_TOKEN_SECRET))
+        config_error(
+            load, KEY_TOKEN_SECRET,
+            "is not set, so no token could be verified; write Prosody's app_secret, or set "
+            "token.secret_file, VESTIBULE_TOKEN_SECRET or JWT_APP_SECRET");
+    token->secret = text_of(load, KEY_TOKEN_SECRET);
+    token->secret_len = strlen(load->value[KEY_TOKEN_SECRET].text);
+    token->algorithm = algorithms[number_of(load, KEY_TOKEN_ALGORITHM)];
+    token->issuers = take_issuers(load);
+    require_items(load, KEY_TOKEN_ACCEPTED_AUDIENCES,
+                  "is empty, so no token would be accepted; write [\"*\"] for any");
+    token->audiences = (const char *const *)load->value[KEY_TOKEN_ACCEPTED_AUDIENCES].items;
+    token->require_room = number_of(load, KEY_TOKEN_REQUIRE_ROOM) != 0;
+    token->domain_verification = number_of(load, KEY_TOKEN_DOMAIN_VERIFICATION) != 0;
+    token->domain = load->config->xmpp.domain;
+    load->config->refuse_invalid_token = number_of(load, KEY_TOKEN_ON_INVALID) == 1;
+}
+
+static void take_claims(struct config_load *load)
+{
+    char *const *claims = load->value[KEY_LOBBY_CLAIMS].items;
+    require_items(load, KEY_LOBBY_CLAIMS,
+                  "is empty, so no token would ask for the lobby; name a claim or remove the key");
+    for (size_t i = 0; claims != NULL && claims[i] != NULL; i++) {
+        size_t len = strlen(claims[i]);
+        if (len == 0 || claims[i][0] == '.' || claims[i][len - 1] == '.' ||
+            strstr(claims[i], "..") != NULL)
+            config_error_text(load, KEY_LOBBY_CLAIMS, claims[i],
+                              "is not a claim's path; write names parted by dots, as in "
+                              "context.user.lobby");
+    }
+    load->config->token.lobby_claims = (const char *const *)claims;
+}
+
+static void take_lobby(struct config_load *load)
+{
+    struct rooms_config *lobby = &load->config->lobby;
+    take_claims(load);
+    lobby->persistent = number_of(load, KEY_LOBBY_PERSISTENT) != 0;
+    lobby->create_missing = number_of(load, KEY_LOBBY_MISSING_ROOM) == 1;
+    lobby->forward_on_failure = number_of(load, KEY_LOBBY_ON_FAILURE) == 1;
+    lobby->hold_timeout_ms = number_of(load, KEY_LOBBY_HOLD_TIMEOUT);
+    lobby->hold_limit_ms = HOLD_LIMIT_MS;
+    lobby->rooms_max = ROOMS_PER_CONNECTION * (size_t)number_of(load, KEY_LIMITS_CONNECTIONS);
+    lobby->rules =
+        lobby->create_missing ? &rules_token_lobby_ondemand_create : &rules_token_lobby_ondemand;
+    load->config->dry_run = number_of(load, KEY_LOBBY_DRY_RUN) != 0;
+}
+
+static void take_limits(struct config_load *load)
+{
+    struct config *config = load->config;
+    config->limits.stanza = (size_t)number_of(load, KEY_LIMITS_STANZA);
+    config->limits.server_stanza = (size_t)number_of(load, KEY_LIMITS_SERVER_STANZA);
+    config->limits.connections = (unsigned)number_of(load, KEY_LIMITS_CONNECTIONS);
+    config->limits.connections_per_ip = (unsigned)number_of(load, KEY_LIMITS_CONNECTIONS_PER_IP);
+    config->limits.handshake_timeout_ms = number_of(load, KEY_LIMITS_HANDSHAKE_TIMEOUT);
+    config->limits.idle_timeout_ms = number_of(load, KEY_LIMITS_IDLE_TIMEOUT);
+    /* What one client may send, Prosody sends on to the others. */
+    if (config->limits.server_stanza < config->limits.stanza && !is_bad(load, KEY_LIMITS_STANZA) &&
+        !is_bad(load, KEY_LIMITS_SERVER_STANZA))
+        config_error(load, KEY_LIMITS_SERVER_STANZA,
+                     "is less than limits.stanza; write at least as much");
+}
+
+void config_take(struct config_load *load)
+{
+    take_listen(load);
+    take_xmpp(load);
+    take_upstream(load);
+    take_service(load);
+    take_token(load);
+    take_lobby(load);
+    take_limits(load);
+    load->config->log.level = (enum log_level)number_of(load, KEY_LOG_LEVEL);
+    load->config->log.json = number_of(load, KEY_LOG_FORMAT) == 1;
+}
