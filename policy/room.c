@@ -1,1 +1,468 @@
+/*
+ * A room: its driver, and what is known about its lobby.
+ *
+ * The thing to know: a state has two grades. "Learnt" came from what passed by on clients' streams
+ * and is good enough to decide whether someone needs a membership, where a mistake only leads him
+ * to the lobby. "Confirmed" was read by ourselves and has been watched since; only that lets a
+ * lobby user's join through.
+ */
 #include "policy/room.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A 104 so soon after our own submit was answered is most likely its announcement, late on some
+ * client's stream. */
+#define OWN_CHANGE_MS 2000
+/* After the service stream was lost under a request, should nobody tell that it is back. */
+#define RETRY_MS 1000
+#define NEVER INT64_MIN
+
+static enum step_result step_idle(struct room *room, const struct room_answer *answer, int64_t now);
+static enum step_result step_asking(struct room *room, const struct room_answer *answer,
+                                    int64_t now);
+
+static const struct step {
+    enum step_result (*run)(struct room *room, const struct room_answer *answer, int64_t now);
+    bool holds_all;   /* every join waits until it is over */
+    bool is_changing; /* Prosody was told to do what throws out who comes in meanwhile */
+    bool asks;        /* it waits for the answer to room.request */
+} steps[] = {
+    /* clang-format off */
+    [ROOM_IDLE]       = {step_idle,       false, false, false},
+    [ROOM_ASKING]     = {step_asking,     false, false, true},
+    [ROOM_LISTING]    = {step_listing,    true,  false, true},
+    [ROOM_GRANTING]   = {step_granting,   true,  false, false},
+    [ROOM_SUBMITTING] = {step_submitting, true,  true,  true},
+    [ROOM_VERIFYING]  = {step_verifying,  true,  false, true},
+    [ROOM_REPAIRING]  = {step_repairing,  false, false, true},
+    [ROOM_CREATING]   = {step_creating,   true,  true,  true},
+    [ROOM_CHECKING]   = {step_checking,   false, false, true},
+    [ROOM_DESTROYING] = {step_destroying, true,  true,  true},
+    /* clang-format on */
+};
+
+struct room *room_new(struct rooms *rooms, const char *name)
+{
+    struct room *room = calloc(1, sizeof(*room));
+
+    if (room == NULL || (room->name = strdup(name)) == NULL) {
+        free(room);
+        return NULL;
+    }
+    room->rooms = rooms;
+    room->submitted_at = NEVER;
+    room->answered_at = NEVER;
+    room->due = INT64_MAX;
+    TAILQ_INIT(&room->occupants);
+    TAILQ_INIT(&room->persons);
+    TAILQ_INIT(&room->queue);
+    TAILQ_INIT(&room->held);
+    TAILQ_INIT(&room->in_flight);
+    table_init(&room->persons_by_jid, rooms->seed);
+    table_add(&rooms->by_name, &room->node, room->name, strlen(room->name));
+    TAILQ_INSERT_TAIL(&rooms->list, room, link);
+    release_reset(room);
+    return room;
+}
+
+void room_free(struct room *room)
+{
+    struct rooms *rooms = room->rooms;
+
+    while (!TAILQ_EMPTY(&room->held)) {
+        join_free(TAILQ_FIRST(&room->held));
+    }
+    while (!TAILQ_EMPTY(&room->in_flight)) {
+        join_free(TAILQ_FIRST(&room->in_flight));
+    }
+    occupants_remove_all(room);
+    persons_remove_all(room);
+    table_done(&room->persons_by_jid);
+    request_drop(&room->request, rooms);
+    room_set_persistent(room, false);
+    table_remove(&rooms->by_name, &room->node);
+    TAILQ_REMOVE(&rooms->list, room, link);
+    free(room->name);
+    free(room);
+}
+
+/* A state that nobody watches any more is no knowledge. */
+static void fade(struct room *room)
+{
+    if (room->watching == 0) {
+        room->confirmed = false;
+    }
+    if (room->state == LOBBY_NO_ROOM || (room->watching == 0 && TAILQ_EMPTY(&room->in_flight))) {
+        room_forget_state(room);
+    }
+}
+
+static void check(const struct room *room)
+{
+    assert(steps[room->step].asks == (room->request.id != 0));
+    assert(room->watching <= room->inside);
+    assert(!room->confirmed || room->state != LOBBY_UNKNOWN);
+    assert(room->step != ROOM_DESTROYING || room->persistent);
+}
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void set_due(struct room *room, int64_t now)
+{
+    int64_t due = earliest(joins_due(room), occupants_due(room));
+
+    due = earliest(due, release_due(room));
+    if (!TAILQ_EMPTY(&room->held) && room->retry_at > now) {
+        due = earliest(due, room->retry_at);
+    }
+    room->due = due;
+    room->rooms->next = earliest(room->rooms->next, due);
+}
+
+void room_run(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    enum step_result result;
+
+    if (!release_wanted(room)) {
+        release_reset(room);
+    }
+    do {
+        result = steps[room->step].run(room, answer, now);
+        answer = NULL;
+    } while (result == STEP_MORE);
+    members_send(room, now);
+    if (room->step == ROOM_IDLE) {
+        fade(room);
+    }
+    check(room);
+    if (result == STEP_DONE) {
+        room_free(room);
+        return;
+    }
+    set_due(room, now);
+}
+
+void room_enter_step(struct room *room, enum room_step step)
+{
+    request_drop(&room->request, room->rooms);
+    room->step = step;
+}
+
+bool room_holds_all(const struct room *room)
+{
+    return steps[room->step].holds_all;
+}
+
+bool room_is_changing(const struct room *room)
+{
+    return steps[room->step].is_changing;
+}
+
+bool room_can_ask(const struct room *room, int64_t now)
+{
+    return room->rooms->service_up && now >= room->retry_at;
+}
+
+void request_send(struct request *request, struct room *room, struct person *person,
+                  enum request_kind kind, const char *jid, int persistent)
+{
+    struct rooms *rooms = room->rooms;
+    struct room_request message = {.kind = kind, .room = room->name, .jid = jid};
+
+    assert(request->id == 0);
+    request->id = ++rooms->last_request;
+    request->kind = kind;
+    request->room = room;
+    request->person = person;
+    table_add(&rooms->requests, &request->node, &request->id, sizeof(request->id));
+    message.id = request->id;
+    message.persistent = persistent;
+    rooms->actions.request(rooms->actions.ctx, &message);
+}
+
+void request_drop(struct request *request, struct rooms *rooms)
+{
+    if (request->id != 0) {
+        table_remove(&rooms->requests, &request->node);
+        request->id = 0;
+    }
+}
+
+void room_send(struct room *room, enum request_kind kind, int persistent)
+{
+    request_send(&room->request, room, NULL, kind, NULL, persistent);
+}
+
+void room_note(const struct room *room, enum room_note_kind kind, const char *jid, const char *text,
+               int64_t took_ms, size_t count)
+{
+    const struct room_actions *actions = &room->rooms->actions;
+    struct room_note note = {.kind = kind,
+                             .room = room->name,
+                             .jid = jid,
+                             .text = text,
+                             .took_ms = took_ms,
+                             .count = count};
+
+    actions->note(actions->ctx, &note);
+}
+
+/* Idle. */
+
+static enum step_result ask(struct room *room)
+{
+    room_enter_step(room, ROOM_ASKING);
+    room->doubted = false;
+    room_send(room, REQUEST_FORM, -1);
+    return STEP_WAIT;
+}
+
+static bool is_unused(const struct room *room)
+{
+    return room->inside == 0 && room->outside == 0 && TAILQ_EMPTY(&room->held) &&
+           TAILQ_EMPTY(&room->in_flight) && !room->persistent && room->owner_sets == 0;
+}
+
+static enum step_result step_idle(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    assert(answer == NULL);
+    switch (joins_decide(room, now)) {
+    case NEED_CREATE:
+        return create_begin(room, now);
+    case NEED_TURN_ON:
+        return turn_on_begin(room, now);
+    case NEED_REPAIR:
+        return repair_begin(room, now);
+    case NEED_FORM:
+        return ask(room);
+    case NEED_NOTHING:
+        break;
+    }
+    if (release_is_due(room, now)) {
+        return release_begin(room);
+    }
+    return is_unused(room) ? STEP_DONE : STEP_WAIT;
+}
+
+/* Asking. */
+
+static void learn_from_form(struct room *room, const struct muc_form *form)
+{
+    enum lobby_state state = form->membersonly ? LOBBY_ON : LOBBY_OFF;
+
+    if (room->owner_sets > 0) {
+        return; /* about to change: asked again when that is over */
+    }
+    if (state == LOBBY_OFF && room->lobby_room == LOBBY_ROOM_EXISTS) {
+        room->lobby_room = LOBBY_ROOM_UNKNOWN;
+    }
+    /* In doubt lobby users ask again: the answer may be older than the announcement. */
+    room_learn(room, state, !room->doubted);
+}
+
+static enum step_result step_asking(struct room *room, const struct room_answer *answer,
+                                    int64_t now)
+{
+    if (answer == NULL) {
+        joins_decide(room, now); /* who needs no form; the others wait for it */
+        return STEP_WAIT;
+    }
+    if (answer_is_error(answer, "item-not-found")) {
+        room_is_gone(room, now);
+        room_learn(room, LOBBY_NO_ROOM, true);
+    } else if (answer->status != ANSWER_OK) {
+        return room_step_failed(room, "the owner form", answer, now);
+    } else if (!answer->form.has_membersonly) {
+        joins_fail(room, true, "the owner form has no members-only field", now);
+        room_note(room, ROOM_FAILED, NULL, "the owner form has no members-only field", 0, 0);
+    } else {
+        learn_from_form(room, &answer->form);
+    }
+    room_enter_step(room, ROOM_IDLE);
+    return STEP_MORE;
+}
+
+/* Failures. */
+
+bool answer_is_error(const struct room_answer *answer, const char *condition)
+{
+    return answer->status == ANSWER_ERROR && answer->condition != NULL &&
+           strcmp(answer->condition, condition) == 0;
+}
+
+void room_failure_text(char *text, size_t size, const char *what, const struct room_answer *answer)
+{
+    const char *hint = "";
+
+    switch (answer->status) {
+    case ANSWER_ERROR:
+        if (answer_is_error(answer, "forbidden") || answer_is_error(answer, "not-allowed")) {
+            hint = "; is the service account an admin of the MUC component?";
+        }
+        snprintf(text, size, "%s was refused: %s%s", what,
+                 answer->condition == NULL ? "no condition" : answer->condition, hint);
+        return;
+    case ANSWER_TIMEOUT:
+        snprintf(text, size, "%s was not answered in time", what);
+        return;
+    case ANSWER_OK:
+    case ANSWER_LOST:
+    case ANSWER_UNSENT:
+        break;
+    }
+    snprintf(text, size, "%s was not answered: the service account is not connected", what);
+}
+
+enum step_result room_step_failed(struct room *room, const char *what,
+                                  const struct room_answer *answer, int64_t now)
+{
+    bool is_lost = answer->status == ANSWER_LOST || answer->status == ANSWER_UNSENT;
+    char text[256];
+
+    room_failure_text(text, sizeof(text), what, answer);
+    if (is_lost) {
+        room->retry_at = now + RETRY_MS;
+    } else {
+        room_note(room, ROOM_FAILED, NULL, text, 0, 0);
+    }
+    room_enter_step(room, ROOM_IDLE);
+    /* Without the service, lobby users wait for it: it may be back in time. */
+    joins_fail(room, !is_lost, text, now);
+    return STEP_MORE;
+}
+
+void room_set_persistent(struct room *room, bool persistent)
+{
+    if (room->persistent != persistent) {
+        room->persistent = persistent;
+        room->rooms->persistent += persistent ? 1 : (size_t)-1;
+    }
+}
+
+void room_is_gone(struct room *room, int64_t now)
+{
+    if (room->persistent) {
+        room_note(room, ROOM_FORGOTTEN, NULL, NULL, 0, 0);
+    }
+    room_set_persistent(room, false);
+    persons_remove_all(room);
+    room_forget_state(room);
+}
+
+/* What is known. */
+
+void room_learn(struct room *room, enum lobby_state state, bool confirmed)
+{
+    room->state = state;
+    room->confirmed = confirmed;
+}
+
+void room_forget_state(struct room *room)
+{
+    room_learn(room, LOBBY_UNKNOWN, false);
+    room->lobby_room = LOBBY_ROOM_UNKNOWN;
+}
+
+static bool is_own_change(const struct room *room, int64_t now)
+{
+    return room->state == LOBBY_ON && room->submitted_at != NEVER &&
+           now - room->submitted_at <= OWN_CHANGE_MS;
+}
+
+void room_config_changed(struct room *room, int64_t now)
+{
+    /* Whatever is being read may be from before this change, or from after it. */
+    room->doubted = true;
+    switch (room->step) {
+    case ROOM_LISTING:
+    case ROOM_GRANTING:
+    case ROOM_SUBMITTING:
+    case ROOM_VERIFYING:
+    case ROOM_REPAIRING:
+    case ROOM_CREATING:
+        return; /* what comes of it is read, or set, at its end */
+    case ROOM_IDLE:
+    case ROOM_ASKING:
+    case ROOM_CHECKING:
+    case ROOM_DESTROYING:
+        break;
+    }
+    if (is_own_change(room, now)) {
+        room->confirmed = false;
+        return;
+    }
+    room_forget_state(room);
+}
+
+/* Whether what passes by tells more than what we are about to do ourselves. */
+static bool may_learn(const struct room *room)
+{
+    return !room_holds_all(room) && room->step != ROOM_REPAIRING && room->owner_sets == 0;
+}
+
+void room_informed(struct room *room, const struct muc_info *info, int64_t now)
+{
+    enum lobby_state state = info->membersonly ? LOBBY_ON : LOBBY_OFF;
+
+    if (!may_learn(room)) {
+        return;
+    }
+    if (state != room->state && is_own_change(room, now)) {
+        room_forget_state(room); /* from before our submit, or from after someone else's */
+        return;
+    }
+    if (state != room->state) {
+        room_learn(room, state, false);
+    }
+    room->lobby_room = info->has_lobbyroom ? LOBBY_ROOM_EXISTS : LOBBY_ROOM_MISSING;
+}
+
+void room_members_only(struct room *room, bool has_lobbyroom)
+{
+    if (!may_learn(room)) {
+        return;
+    }
+    if (room->state != LOBBY_ON) {
+        room_learn(room, LOBBY_ON, false);
+    }
+    room->lobby_room = has_lobbyroom ? LOBBY_ROOM_EXISTS : LOBBY_ROOM_MISSING;
+}
+
+void room_owner_set(struct room *room, bool finished)
+{
+    if (!finished) {
+        room->owner_sets++;
+    } else if (room->owner_sets > 0) {
+        room->owner_sets--;
+    }
+    room->doubted = true;
+    if (may_learn(room) || room->step == ROOM_REPAIRING || room->owner_sets > 0) {
+        room_forget_state(room);
+    }
+}
+
+void room_destroyed(struct room *room, int64_t now)
+{
+    /* A submit or creation under way may reach the room's successor: then it is ours to destroy. */
+    bool may_be_set = room->step == ROOM_SUBMITTING || room->step == ROOM_VERIFYING ||
+                      room->step == ROOM_CREATING || room->step == ROOM_REPAIRING;
+
+    occupants_remove_all(room);
+    if (room->step == ROOM_DESTROYING) {
+        return;
+    }
+    if (!may_be_set) {
+        room_is_gone(room, now);
+        room_enter_step(room, ROOM_IDLE);
+    } else {
+        persons_remove_all(room);
+        room_forget_state(room);
+    }
+}

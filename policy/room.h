@@ -1,6 +1,313 @@
 /*
  * One room's state machine. Private to policy/: rooms.h is the way in.
+ *
+ * A room has one step at a time (enum room_step), each a function in room_*.c that is called with the
+ * answer it waited for, or with NULL to look again after anything else happened. Beside the steps, and
+ * whatever the step, people are made members one by one (room_member.c).
+ *
+ *   room.c          the driver; what is known about the room's lobby
+ *   room_join.c     held joins: decided, settled, their deadlines
+ *   room_people.c   sessions and occupants, as seen on clients' own streams
+ *   room_member.c   affiliations, and the requests that make someone a member
+ *   room_turn_on.c  the steps that turn a lobby on, repair it, or make a room
+ *   room_release.c  the steps that destroy an empty room we made persistent
  */
 #pragma once
 
 #include "policy/rooms.h"
+#include "policy/table.h"
+
+#include <sys/queue.h>
+
+enum room_step {
+    ROOM_IDLE,
+    ROOM_ASKING,     /* the owner form, for joins that wait to know the state */
+    ROOM_LISTING,    /* turning on: who is in the room */
+    ROOM_GRANTING,   /* turning on: everyone in it becomes a member */
+    ROOM_SUBMITTING, /* turning on: the form */
+    ROOM_VERIFYING,  /* turning on: the form read back */
+    ROOM_REPAIRING,  /* members-only without a lobby room: the form again (wire fact 16) */
+    ROOM_CREATING,
+    ROOM_CHECKING,   /* releasing: is really nobody there */
+    ROOM_DESTROYING, /* releasing */
+};
+
+enum step_result {
+    STEP_MORE, /* the step changed: run the new one */
+    STEP_WAIT,
+    STEP_DONE, /* the record is no longer needed */
+};
+
+enum affiliation {
+    AFFILIATION_UNKNOWN,
+    AFFILIATION_OUTCAST,
+    AFFILIATION_NONE,
+    AFFILIATION_MEMBER,
+    AFFILIATION_ADMIN,
+    AFFILIATION_OWNER,
+};
+
+enum lobby_room {
+    LOBBY_ROOM_UNKNOWN,
+    LOBBY_ROOM_EXISTS,
+    LOBBY_ROOM_MISSING,
+};
+
+struct room;
+
+/* A question to Prosody that has not been answered; id 0 when there is none. */
+struct request {
+    struct table_node node; /* rooms.requests, by id */
+    uint64_t id;
+    enum request_kind kind;
+    struct room *room;
+    struct person *person; /* whose it is; NULL for the room's own step */
+};
+
+/* A client's XMPP session. Lives while it has a join or is an occupant somewhere. */
+struct session {
+    struct table_node node; /* rooms.sessions, by full_jid */
+    TAILQ_ENTRY(session) suspended_link;
+    TAILQ_HEAD(, occupant) occupants;
+    TAILQ_HEAD(, join) joins; /* held or in flight */
+    unsigned users; /* occupants, joins, and who is walking over them */
+    bool suspended;
+    int64_t until; /* when suspended: gone at that time */
+    char *full_jid, *bare_jid;
+};
+
+enum place {
+    PLACE_INSIDE,
+    PLACE_LOBBY,
+    PLACE_DOOR, /* was shown the lobby (407) and has not entered it yet */
+};
+
+/* A session in a place of a room. */
+struct occupant {
+    TAILQ_ENTRY(occupant) room_link, session_link;
+    struct room *room;
+    struct session *session;
+    struct person *person; /* with PLACE_INSIDE, NULL when there was no memory for it */
+    enum place place;
+    int64_t until; /* with PLACE_DOOR */
+};
+
+enum member_work {
+    MEMBER_QUIET,
+    MEMBER_QUEUED, /* to become a member when a request may be sent */
+    MEMBER_LOOKUP, /* affiliations asked */
+    MEMBER_GRANT,
+    MEMBER_INVITE,
+};
+
+/* A bare JID in a room, and what we know it may do there. */
+struct person {
+    struct table_node node; /* room.persons, by bare_jid */
+    TAILQ_ENTRY(person) link, queue_link;
+    enum affiliation affiliation;
+    enum member_work work;
+    struct request request;
+    bool fresh;         /* unknown means none: the JID is too new to have any */
+    bool granted;       /* by us */
+    int64_t granted_at; /* when that was answered */
+    int64_t queued_at;
+    unsigned inside;  /* occupants */
+    unsigned waiting; /* held joins */
+    char *bare_jid;
+};
+
+enum join_phase {
+    JOIN_WAITS_ROOM,   /* for the room's step */
+    JOIN_WAITS_MEMBER, /* for its person */
+    JOIN_IN_FLIGHT,    /* forwarded, Prosody's word on it not yet seen */
+};
+
+struct join {
+    struct table_node node; /* rooms.joins, by id; while held */
+    TAILQ_ENTRY(join) room_link, session_link;
+    uint64_t id;
+    enum join_phase phase;
+    struct room *room;
+    struct session *session;
+    struct person *person; /* while JOIN_WAITS_MEMBER */
+    enum applicant applicant;
+    bool fresh_jid;
+    int64_t held_at;
+    int64_t until; /* while JOIN_IN_FLIGHT */
+};
+TAILQ_HEAD(join_list, join);
+TAILQ_HEAD(person_list, person);
+
+struct room {
+    struct table_node node; /* rooms.by_name */
+    TAILQ_ENTRY(room) link;
+    struct rooms *rooms;
+    char *name;
+
+    enum room_step step;
+    struct request request; /* the step's */
+    int64_t answered_at;    /* Prosody's last answer about this room */
+    int64_t retry_at;       /* the service was lost under a request: no new one before */
+
+    /* What is known about the lobby (room.c). */
+    enum lobby_state state;
+    bool confirmed; /* read by us, and since then always watched by an occupant of ours */
+    bool doubted;   /* a change was announced while our own read was under way */
+    enum lobby_room lobby_room;
+    unsigned owner_sets; /* clients' own configuration changes under way */
+    int64_t submitted_at; /* when our last submit was answered */
+
+    bool persistent; /* by us, perhaps: must be destroyed by us */
+    bool was_persistent; /* before the submit under way */
+
+    TAILQ_HEAD(, occupant) occupants;
+    size_t inside;   /* occupants in the room, suspended ones too */
+    size_t watching; /* those of them who would show us a 104: not suspended */
+    size_t outside;  /* occupants of the lobby, and at its door */
+    struct table persons_by_jid;
+    struct person_list persons; /* oldest first */
+    struct person_list queue;   /* MEMBER_QUEUED */
+    size_t working;             /* persons with a request under way */
+
+    struct join_list held; /* in the order they came */
+    struct join_list in_flight;
+
+    int64_t turning_since;
+    size_t turning_granted;
+
+    int64_t empty_since;
+    int64_t release_at;    /* not before */
+    int64_t release_pause; /* before the next try */
+    bool release_failed;   /* and told */
+
+    int64_t due;
+};
+
+struct rooms {
+    const struct rooms_config *config;
+    struct room_actions actions;
+    uint64_t last_request;
+    uint64_t seed;
+    bool service_up;
+    bool stopping;
+    size_t persistent;
+    int64_t next; /* nothing is due before */
+    struct table by_name, sessions, joins, requests;
+    TAILQ_HEAD(room_list, room) list;
+    TAILQ_HEAD(, session) suspended;
+};
+
+/* room.c */
+struct room *room_new(struct rooms *rooms, const char *name);
+void room_free(struct room *room); /* settles nothing */
+/* Runs the room's steps as far as they go: with an answer to the step's request, or with NULL after
+ * anything else. May free the room. */
+void room_run(struct room *room, const struct room_answer *answer, int64_t now);
+void room_enter_step(struct room *room, enum room_step step);
+/* Whether every join must wait until the step is over. */
+bool room_holds_all(const struct room *room);
+/* Whether a join forwarded now could be thrown out by what we have already sent. */
+bool room_is_changing(const struct room *room);
+bool room_can_ask(const struct room *room, int64_t now);
+void room_send(struct room *room, enum request_kind kind, int persistent);
+void request_send(struct request *request, struct room *room, struct person *person,
+                  enum request_kind kind, const char *jid, int persistent);
+void request_drop(struct request *request, struct rooms *rooms);
+void room_note(const struct room *room, enum room_note_kind kind, const char *jid,
+               const char *text, int64_t took_ms, size_t count);
+/* A step failed: the joins that waited for it are settled as far as that says, and the room is idle. */
+enum step_result room_step_failed(struct room *room, const char *what,
+                                  const struct room_answer *answer, int64_t now);
+void room_failure_text(char *text, size_t size, const char *what,
+                       const struct room_answer *answer);
+bool answer_is_error(const struct room_answer *answer, const char *condition);
+void room_set_persistent(struct room *room, bool persistent);
+/* The room turned out not to exist. */
+void room_is_gone(struct room *room, int64_t now);
+
+void room_learn(struct room *room, enum lobby_state state, bool confirmed);
+void room_forget_state(struct room *room);
+void room_config_changed(struct room *room, int64_t now);
+void room_informed(struct room *room, const struct muc_info *info, int64_t now);
+void room_members_only(struct room *room, bool has_lobbyroom);
+void room_owner_set(struct room *room, bool finished);
+void room_destroyed(struct room *room, int64_t now);
+
+/* room_join.c */
+enum join_need { /* what the room must do before joins that wait can go on, least first */
+    NEED_NOTHING,
+    NEED_FORM,
+    NEED_REPAIR,
+    NEED_TURN_ON,
+    NEED_CREATE,
+};
+struct join *join_new(struct room *room, struct session *session, const struct room_join *join,
+                      int64_t now);
+void join_free(struct join *join);
+/* Settles what can be settled, in order. */
+enum join_need joins_decide(struct room *room, int64_t now);
+bool joins_want_turn_on(const struct room *room);
+void join_forward(struct join *join, const char *rule, const char *reason, int64_t now);
+/* lobby.on_failure. */
+void join_fail(struct join *join, const char *reason, int64_t now);
+void joins_fail(struct room *room, bool all, const char *reason, int64_t now);
+/* The person they wait for is settled; failure: why he is no member all the same, or NULL. */
+void joins_member_done(struct room *room, struct person *person, const char *failure, int64_t now);
+bool verdict_on_failure(const struct rooms_config *config, enum applicant applicant,
+                        const char *reason, struct room_verdict *ret);
+void joins_expire(struct room *room, int64_t now);
+int64_t joins_due(const struct room *room);
+void joins_landed(struct room *room, const struct session *session);
+
+/* room_people.c */
+struct session *session_find(const struct rooms *rooms, const char *full_jid);
+struct session *session_get(struct rooms *rooms, const char *full_jid); /* NULL: no memory */
+void session_hold(struct session *session);
+void session_drop(struct session *session, struct rooms *rooms); /* frees it after its last user */
+void session_set_suspended(struct session *session, struct rooms *rooms, bool suspended,
+                           int64_t until);
+struct occupant *occupant_find(const struct room *room, const struct session *session,
+                               enum place place);
+bool occupant_add(struct room *room, struct session *session, enum place place, int64_t until);
+void occupant_remove(struct occupant *occupant);
+void occupants_remove_all(struct room *room);
+void occupants_expire(struct room *room, int64_t now);
+int64_t occupants_due(const struct room *room);
+
+/* room_member.c */
+enum affiliation affiliation_of(const char *text);
+struct person *person_find(const struct room *room, const char *bare_jid);
+struct person *person_get(struct room *room, const char *bare_jid); /* NULL: no memory */
+void persons_remove_all(struct room *room);
+void person_seen(struct person *person, struct room *room, enum affiliation affiliation,
+                 int64_t now);
+void person_is_none(struct person *person);
+bool jid_is_focus(const char *jid);
+/* Asks for membership, unless it is being asked for. */
+void person_queue(struct person *person, struct room *room, bool fresh, int64_t now);
+void members_send(struct room *room, int64_t now);
+void member_answered(struct person *person, struct room *room, const struct room_answer *answer,
+                     int64_t now);
+
+/* room_turn_on.c */
+enum step_result turn_on_begin(struct room *room, int64_t now);
+enum step_result turn_on_failed(struct room *room, const char *what,
+                                const struct room_answer *answer, int64_t now);
+enum step_result step_listing(struct room *room, const struct room_answer *answer, int64_t now);
+enum step_result step_granting(struct room *room, const struct room_answer *answer, int64_t now);
+enum step_result step_submitting(struct room *room, const struct room_answer *answer, int64_t now);
+enum step_result step_verifying(struct room *room, const struct room_answer *answer, int64_t now);
+enum step_result repair_begin(struct room *room, int64_t now);
+enum step_result step_repairing(struct room *room, const struct room_answer *answer, int64_t now);
+enum step_result create_begin(struct room *room, int64_t now);
+enum step_result step_creating(struct room *room, const struct room_answer *answer, int64_t now);
+
+/* room_release.c */
+bool release_wanted(const struct room *room);
+/* Keeps the release's own clock; true when it is time to look whether the room is empty. */
+bool release_is_due(struct room *room, int64_t now);
+int64_t release_due(const struct room *room);
+void release_reset(struct room *room);
+enum step_result release_begin(struct room *room);
+enum step_result step_checking(struct room *room, const struct room_answer *answer, int64_t now);
+enum step_result step_destroying(struct room *room, const struct room_answer *answer, int64_t now);

@@ -70,9 +70,13 @@ void rooms_answer(struct rooms *rooms, uint64_t request, const struct room_answe
 void rooms_service_up(struct rooms *rooms, int64_t now);
 void rooms_service_down(struct rooms *rooms, int64_t now);
 
-/* Deadlines. rooms_next: when the next one is due, INT64_MAX when there is none. */
+/* Deadlines. rooms_next: nothing is due before that time, which may prove early; INT64_MAX when
+ * nothing is due at all. */
 void rooms_tick(struct rooms *rooms, int64_t now);
 int64_t rooms_next(const struct rooms *rooms);
+
+/* A room an earlier run of the program made persistent: destroyed once it is empty. */
+void rooms_adopt(struct rooms *rooms, const char *room, int64_t now);
 
 /* For tests, the log and shutdown. */
 size_t rooms_count(const struct rooms *rooms);

@@ -1,0 +1,261 @@
+/*
+ * Bare JIDs and their affiliation in a room, and the requests that make one a member.
+ *
+ * The thing to know: a grant is `affiliation='member'`, so for an owner it would be a demotion.
+ * Nobody is granted whose affiliation is neither known to be none nor too new to be anything else;
+ * who is unknown is looked up first.
+ */
+#include "policy/room.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Requests under way at once: the service account may be throttled (wire fact 32). */
+#define WORKING_MAX 25
+#define PERSONS_MAX 4096
+/* A presence that says "none" so soon after our grant was sent before it, on a slower stream. */
+#define STALE_PRESENCE_MS 2000
+
+enum affiliation affiliation_of(const char *text)
+{
+    static const char *const names[] = {
+        [AFFILIATION_OUTCAST] = "outcast", [AFFILIATION_NONE] = "none",
+        [AFFILIATION_MEMBER] = "member",   [AFFILIATION_ADMIN] = "admin",
+        [AFFILIATION_OWNER] = "owner",
+    };
+
+    if (text != NULL) {
+        for (size_t i = AFFILIATION_OUTCAST; i <= AFFILIATION_OWNER; i++) {
+            if (strcmp(text, names[i]) == 0) {
+                return (enum affiliation)i;
+            }
+        }
+    }
+    return AFFILIATION_UNKNOWN;
+}
+
+/* Whether a request that names it is refused, or misunderstood (wire facts 11 and 14). */
+bool jid_is_focus(const char *jid)
+{
+    return strncmp(jid, "focus@", strlen("focus@")) == 0;
+}
+
+/* Persons. */
+
+struct person *person_find(const struct room *room, const char *bare_jid)
+{
+    return (struct person *)table_find(&room->persons_by_jid, bare_jid, strlen(bare_jid));
+}
+
+static void person_remove(struct person *person, struct room *room)
+{
+    if (person->work == MEMBER_QUEUED) {
+        TAILQ_REMOVE(&room->queue, person, queue_link);
+    } else if (person->work != MEMBER_QUIET) {
+        room->working--;
+    }
+    request_drop(&person->request, room->rooms);
+    table_remove(&room->persons_by_jid, &person->node);
+    TAILQ_REMOVE(&room->persons, person, link);
+    free(person->bare_jid);
+    free(person);
+}
+
+/* The eldest of whom nothing is expected any more. */
+static void forget_one(struct room *room)
+{
+    struct person *person = TAILQ_FIRST(&room->persons);
+
+    while (person != NULL &&
+           (person->inside > 0 || person->waiting > 0 || person->work != MEMBER_QUIET)) {
+        person = TAILQ_NEXT(person, link);
+    }
+    if (person != NULL) {
+        person_remove(person, room);
+    }
+}
+
+struct person *person_get(struct room *room, const char *bare_jid)
+{
+    struct person *person = person_find(room, bare_jid);
+
+    if (person != NULL) {
+        return person;
+    }
+    if (room->persons_by_jid.len >= PERSONS_MAX) {
+        forget_one(room);
+    }
+    person = calloc(1, sizeof(*person));
+    if (person == NULL || (person->bare_jid = strdup(bare_jid)) == NULL) {
+        free(person);
+        return NULL;
+    }
+    table_add(&room->persons_by_jid, &person->node, person->bare_jid, strlen(person->bare_jid));
+    TAILQ_INSERT_TAIL(&room->persons, person, link);
+    return person;
+}
+
+void persons_remove_all(struct room *room)
+{
+    struct occupant *occupant;
+    struct join *join;
+
+    for (occupant = TAILQ_FIRST(&room->occupants); occupant != NULL;
+         occupant = TAILQ_NEXT(occupant, room_link)) {
+        occupant->person = NULL;
+    }
+    for (join = TAILQ_FIRST(&room->held); join != NULL; join = TAILQ_NEXT(join, room_link)) {
+        join->person = NULL;
+        join->phase = JOIN_WAITS_ROOM;
+    }
+    while (!TAILQ_EMPTY(&room->persons)) {
+        person_remove(TAILQ_FIRST(&room->persons), room);
+    }
+}
+
+void person_seen(struct person *person, struct room *room, enum affiliation affiliation,
+                 int64_t now)
+{
+    bool is_stale = affiliation == AFFILIATION_NONE && person->granted &&
+                    (now - person->granted_at <= STALE_PRESENCE_MS ||
+                     (room->step == ROOM_GRANTING && person->granted_at >= room->turning_since));
+
+    if (affiliation != AFFILIATION_UNKNOWN && !is_stale) {
+        person->affiliation = affiliation;
+    }
+}
+
+/* He was kicked, which takes the membership (wire fact 18), or refused for having none. */
+void person_is_none(struct person *person)
+{
+    person->affiliation = AFFILIATION_NONE;
+    person->granted = false;
+}
+
+/* Work. */
+
+void person_queue(struct person *person, struct room *room, bool fresh, int64_t now)
+{
+    if (person->work == MEMBER_QUIET) {
+        person->work = MEMBER_QUEUED;
+        person->fresh = fresh;
+        person->queued_at = now;
+        TAILQ_INSERT_TAIL(&room->queue, person, queue_link);
+    }
+}
+
+static void send(struct person *person, struct room *room, enum member_work work)
+{
+    static const enum request_kind kinds[] = {
+        [MEMBER_LOOKUP] = REQUEST_AFFILIATIONS,
+        [MEMBER_GRANT] = REQUEST_GRANT,
+        [MEMBER_INVITE] = REQUEST_INVITE,
+    };
+
+    assert(work >= MEMBER_LOOKUP);
+    person->work = work;
+    room->working++;
+    request_send(&person->request, room, person, kinds[work], person->bare_jid, -1);
+}
+
+/* Who needs no grant, or must not be named in one. */
+static bool is_settled(const struct person *person)
+{
+    return person->affiliation >= AFFILIATION_MEMBER ||
+           person->affiliation == AFFILIATION_OUTCAST || jid_is_focus(person->bare_jid);
+}
+
+static void send_one(struct person *person, struct room *room, int64_t now)
+{
+    person->work = MEMBER_QUIET;
+    if (person->waiting == 0 && room->step != ROOM_GRANTING) {
+        return; /* nobody waits for it any more */
+    }
+    if (is_settled(person)) {
+        joins_member_done(room, person, NULL, now);
+    } else if (!room_can_ask(room, now)) {
+        joins_member_done(room, person, "the service account is not connected", now);
+    } else if (person->affiliation == AFFILIATION_UNKNOWN && !person->fresh) {
+        send(person, room, MEMBER_LOOKUP);
+    } else {
+        send(person, room, MEMBER_GRANT);
+    }
+}
+
+void members_send(struct room *room, int64_t now)
+{
+    while (room->working < WORKING_MAX && !TAILQ_EMPTY(&room->queue)) {
+        struct person *person = TAILQ_FIRST(&room->queue);
+
+        TAILQ_REMOVE(&room->queue, person, queue_link);
+        send_one(person, room, now);
+    }
+}
+
+static void is_member_now(struct person *person, struct room *room, int64_t now)
+{
+    person->affiliation = AFFILIATION_MEMBER;
+    person->granted = true;
+    person->granted_at = now;
+    if (room->step == ROOM_GRANTING) {
+        room->turning_granted++;
+    } else {
+        room_note(room, ROOM_GRANTED, person->bare_jid, NULL, now - person->queued_at, 0);
+    }
+    joins_member_done(room, person, NULL, now);
+}
+
+static void failed(struct person *person, struct room *room, enum member_work work,
+                   const struct room_answer *answer, int64_t now)
+{
+    static const char *const names[] = {
+        [MEMBER_LOOKUP] = "the affiliation list",
+        [MEMBER_GRANT] = "a membership",
+        [MEMBER_INVITE] = "an invitation",
+    };
+    char text[256];
+
+    room_failure_text(text, sizeof(text), names[work], answer);
+    if (room->step == ROOM_GRANTING) {
+        turn_on_failed(room, names[work], answer, now);
+    } else if (answer->status == ANSWER_ERROR || answer->status == ANSWER_TIMEOUT) {
+        room_note(room, ROOM_FAILED, person->bare_jid, text, 0, 0);
+    }
+    joins_member_done(room, person, text, now);
+}
+
+static void looked_up(struct person *person, struct room *room, const struct room_answer *answer,
+                      int64_t now)
+{
+    person->affiliation = affiliation_of(answer->affiliation);
+    if (is_settled(person)) {
+        joins_member_done(room, person, NULL, now);
+    } else if (person->affiliation == AFFILIATION_NONE) {
+        send(person, room, MEMBER_GRANT);
+    } else {
+        failed(person, room, MEMBER_LOOKUP, answer, now);
+    }
+}
+
+void member_answered(struct person *person, struct room *room, const struct room_answer *answer,
+                     int64_t now)
+{
+    enum member_work work = person->work;
+
+    assert(work >= MEMBER_LOOKUP && person->request.id == 0);
+    person->work = MEMBER_QUIET;
+    room->working--;
+    if (work == MEMBER_LOOKUP && answer->status == ANSWER_OK) {
+        looked_up(person, room, answer, now);
+    } else if (answer->status == ANSWER_OK) {
+        is_member_now(person, room, now);
+    } else if (work == MEMBER_GRANT && answer_is_error(answer, "forbidden") &&
+               room->step != ROOM_GRANTING) {
+        /* Where mod_muc_allowners forbids it (wire fact 18); it makes members in a members-only
+         * room only. */
+        send(person, room, MEMBER_INVITE);
+    } else {
+        failed(person, room, work, answer, now);
+    }
+}

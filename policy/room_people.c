@@ -1,0 +1,197 @@
+/*
+ * Who is where: sessions, and the rooms they are in, as seen on clients' own streams.
+ *
+ * The thing to know: a session whose stream broke still is in its rooms for Prosody, until it is
+ * resumed or given up. Till then its occupants count, but they show us nothing.
+ */
+#include "policy/room.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct session *session_find(const struct rooms *rooms, const char *full_jid)
+{
+    return (struct session *)table_find(&rooms->sessions, full_jid, strlen(full_jid));
+}
+
+struct session *session_get(struct rooms *rooms, const char *full_jid)
+{
+    struct session *session = session_find(rooms, full_jid);
+
+    if (session != NULL) {
+        return session;
+    }
+    session = calloc(1, sizeof(*session));
+    if (session == NULL) {
+        return NULL;
+    }
+    session->full_jid = strdup(full_jid);
+    session->bare_jid = strndup(full_jid, strcspn(full_jid, "/"));
+    if (session->full_jid == NULL || session->bare_jid == NULL) {
+        free(session->full_jid);
+        free(session->bare_jid);
+        free(session);
+        return NULL;
+    }
+    TAILQ_INIT(&session->occupants);
+    TAILQ_INIT(&session->joins);
+    table_add(&rooms->sessions, &session->node, session->full_jid, strlen(session->full_jid));
+    return session;
+}
+
+void session_hold(struct session *session)
+{
+    session->users++;
+}
+
+void session_drop(struct session *session, struct rooms *rooms)
+{
+    assert(session->users > 0);
+    if (--session->users > 0) {
+        return;
+    }
+    if (session->suspended) {
+        TAILQ_REMOVE(&rooms->suspended, session, suspended_link);
+    }
+    table_remove(&rooms->sessions, &session->node);
+    free(session->full_jid);
+    free(session->bare_jid);
+    free(session);
+}
+
+/* An occupant begins or ceases to show us what happens in the room. */
+static void count_watching(struct room *room, bool watches)
+{
+    if (watches) {
+        room->watching++;
+        return;
+    }
+    assert(room->watching > 0);
+    if (--room->watching == 0) {
+        room->confirmed = false; /* a change may now pass unseen */
+    }
+}
+
+void session_set_suspended(struct session *session, struct rooms *rooms, bool suspended,
+                           int64_t until)
+{
+    struct occupant *occupant;
+
+    session->until = until;
+    if (session->suspended == suspended) {
+        return;
+    }
+    session->suspended = suspended;
+    if (suspended) {
+        TAILQ_INSERT_TAIL(&rooms->suspended, session, suspended_link);
+    } else {
+        TAILQ_REMOVE(&rooms->suspended, session, suspended_link);
+    }
+    for (occupant = TAILQ_FIRST(&session->occupants); occupant != NULL;
+         occupant = TAILQ_NEXT(occupant, session_link)) {
+        if (occupant->place == PLACE_INSIDE) {
+            count_watching(occupant->room, !suspended);
+        }
+    }
+}
+
+struct occupant *occupant_find(const struct room *room, const struct session *session,
+                               enum place place)
+{
+    struct occupant *occupant = TAILQ_FIRST(&session->occupants);
+
+    while (occupant != NULL && (occupant->room != room || occupant->place != place)) {
+        occupant = TAILQ_NEXT(occupant, session_link);
+    }
+    return occupant;
+}
+
+bool occupant_add(struct room *room, struct session *session, enum place place, int64_t until)
+{
+    struct occupant *occupant = occupant_find(room, session, place);
+
+    if (occupant != NULL) {
+        occupant->until = until;
+        return true;
+    }
+    occupant = calloc(1, sizeof(*occupant));
+    if (occupant == NULL) {
+        return false;
+    }
+    *occupant = (struct occupant){.room = room, .session = session, .place = place, .until = until};
+    session_hold(session);
+    TAILQ_INSERT_TAIL(&room->occupants, occupant, room_link);
+    TAILQ_INSERT_TAIL(&session->occupants, occupant, session_link);
+    if (place != PLACE_INSIDE) {
+        room->outside++;
+        return true;
+    }
+    room->inside++;
+    if (!session->suspended) {
+        count_watching(room, true);
+    }
+    occupant->person = person_get(room, session->bare_jid);
+    if (occupant->person != NULL) {
+        occupant->person->inside++;
+    }
+    return true;
+}
+
+void occupant_remove(struct occupant *occupant)
+{
+    struct room *room = occupant->room;
+    struct session *session = occupant->session;
+
+    TAILQ_REMOVE(&room->occupants, occupant, room_link);
+    TAILQ_REMOVE(&session->occupants, occupant, session_link);
+    if (occupant->place != PLACE_INSIDE) {
+        room->outside--;
+    } else {
+        room->inside--;
+        if (!session->suspended) {
+            count_watching(room, false);
+        }
+    }
+    if (occupant->person != NULL) {
+        occupant->person->inside--;
+    }
+    session_drop(session, room->rooms);
+    free(occupant);
+}
+
+void occupants_remove_all(struct room *room)
+{
+    while (!TAILQ_EMPTY(&room->occupants)) {
+        occupant_remove(TAILQ_FIRST(&room->occupants));
+    }
+}
+
+void occupants_expire(struct room *room, int64_t now)
+{
+    struct occupant *occupant, *next;
+
+    for (occupant = TAILQ_FIRST(&room->occupants); occupant != NULL; occupant = next) {
+        next = TAILQ_NEXT(occupant, room_link);
+        if (occupant->place == PLACE_DOOR && occupant->until <= now) {
+            occupant_remove(occupant);
+        }
+    }
+}
+
+int64_t occupants_due(const struct room *room)
+{
+    int64_t due = INT64_MAX;
+    const struct occupant *occupant;
+
+    if (room->outside == 0) {
+        return due;
+    }
+    for (occupant = TAILQ_FIRST(&room->occupants); occupant != NULL;
+         occupant = TAILQ_NEXT(occupant, room_link)) {
+        if (occupant->place == PLACE_DOOR && occupant->until < due) {
+            due = occupant->until;
+        }
+    }
+    return due;
+}

@@ -1,0 +1,122 @@
+/*
+ * Releasing a room we made persistent: Prosody never removes it by itself (wire fact 17), so it is
+ * destroyed as soon as nobody is in it.
+ *
+ * The thing to know: our own streams say when to look, the occupant list says whether anyone is
+ * there; who waits in the lobby is seen on our own streams only (wire fact 12).
+ */
+#include "policy/room.h"
+
+#define LOOK_AGAIN_MS 2000
+#define PAUSE_MAX_MS 60000
+#define NOT_EMPTY (-1)
+
+bool release_wanted(const struct room *room)
+{
+    return room->persistent && room->inside == 0 && room->outside == 0 &&
+           TAILQ_EMPTY(&room->held) && TAILQ_EMPTY(&room->in_flight);
+}
+
+void release_reset(struct room *room)
+{
+    room->empty_since = NOT_EMPTY;
+    room->release_at = 0;
+    room->release_pause = LOOK_AGAIN_MS;
+    room->release_failed = false;
+}
+
+bool release_is_due(struct room *room, int64_t now)
+{
+    if (!release_wanted(room)) {
+        return false;
+    }
+    if (room->empty_since == NOT_EMPTY) {
+        room->empty_since = now;
+    }
+    return room_can_ask(room, now) && now >= room->release_at;
+}
+
+int64_t release_due(const struct room *room)
+{
+    if (room->step != ROOM_IDLE || !release_wanted(room) || !room->rooms->service_up) {
+        return INT64_MAX;
+    }
+    return room->release_at > room->retry_at ? room->release_at : room->retry_at;
+}
+
+enum step_result release_begin(struct room *room)
+{
+    room_enter_step(room, ROOM_CHECKING);
+    room_send(room, REQUEST_ROLES, -1);
+    return STEP_WAIT;
+}
+
+static enum step_result look_again(struct room *room, int64_t pause, int64_t now)
+{
+    room->release_at = now + pause;
+    room_enter_step(room, ROOM_IDLE);
+    return STEP_MORE;
+}
+
+/* Later and later, told once. */
+static enum step_result release_failed(struct room *room, const char *what,
+                                       const struct room_answer *answer, int64_t now)
+{
+    int64_t pause = room->release_pause;
+    char text[256];
+
+    if (!room->release_failed && answer->status != ANSWER_LOST && answer->status != ANSWER_UNSENT) {
+        room_failure_text(text, sizeof(text), what, answer);
+        room_note(room, ROOM_FAILED, NULL, text, 0, 0);
+        room->release_failed = true;
+    }
+    room->release_pause = pause * 2 < PAUSE_MAX_MS ? pause * 2 : PAUSE_MAX_MS;
+    return look_again(room, pause, now);
+}
+
+static enum step_result is_gone(struct room *room, int64_t now)
+{
+    room_is_gone(room, now);
+    room_enter_step(room, ROOM_IDLE);
+    return STEP_MORE;
+}
+
+enum step_result step_checking(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    if (!release_wanted(room)) {
+        room_enter_step(room, ROOM_IDLE); /* somebody comes: the answer no longer matters */
+        return STEP_MORE;
+    }
+    if (answer == NULL) {
+        return STEP_WAIT;
+    }
+    if (answer_is_error(answer, "item-not-found")) {
+        return is_gone(room, now);
+    }
+    if (answer->status != ANSWER_OK) {
+        return release_failed(room, "the occupant list", answer, now);
+    }
+    if (answer->occupants_len > 0) {
+        return look_again(room, LOOK_AGAIN_MS, now); /* focus leaves last, or others' users */
+    }
+    room_enter_step(room, ROOM_DESTROYING);
+    room_send(room, REQUEST_DESTROY, -1);
+    return STEP_WAIT;
+}
+
+enum step_result step_destroying(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    if (answer == NULL) {
+        return STEP_WAIT;
+    }
+    if (answer_is_error(answer, "item-not-found")) {
+        return is_gone(room, now);
+    }
+    if (answer->status != ANSWER_OK) {
+        return release_failed(room, "the room's destruction", answer, now);
+    }
+    room_set_persistent(room, false);
+    room_note(room, ROOM_RELEASED, NULL, NULL,
+              room->empty_since == NOT_EMPTY ? 0 : now - room->empty_since, 0);
+    return is_gone(room, now);
+}

@@ -1,0 +1,303 @@
+/*
+ * Turning a lobby on without throwing anyone out; and its two small relatives, repairing a lobby
+ * whose room is missing and making a room that does not exist yet.
+ *
+ * The thing to know: setting members-only throws every non-member out at once (wire fact 15). So
+ * all joins are held, everybody inside or on his way in is made a member, and only then the form
+ * goes.
+ */
+#include "policy/room.h"
+
+#include <assert.h>
+#include <string.h>
+
+static int persistent_wanted(const struct room *room)
+{
+    return room->rooms->config->persistent ? 1 : -1;
+}
+
+/* Set as soon as the request is sent: it may be carried out though its answer never comes. */
+static void expect_persistent(struct room *room, int persistent)
+{
+    room->was_persistent = room->persistent;
+    if (persistent == 1) {
+        room_set_persistent(room, true);
+    }
+}
+
+/* The request was refused, or never sent: then it left nothing behind. */
+static void unexpect_persistent(struct room *room, const struct room_answer *answer)
+{
+    if (answer->status == ANSWER_ERROR || answer->status == ANSWER_UNSENT) {
+        room_set_persistent(room, room->was_persistent);
+    }
+}
+
+/* Listing. */
+
+enum step_result turn_on_begin(struct room *room, int64_t now)
+{
+    room->turning_since = now;
+    room->turning_granted = 0;
+    room_enter_step(room, ROOM_LISTING);
+    room_send(room, REQUEST_ROLES, -1);
+    return STEP_WAIT;
+}
+
+enum step_result turn_on_failed(struct room *room, const char *what,
+                                const struct room_answer *answer, int64_t now)
+{
+    room->confirmed = false;
+    return room_step_failed(room, what, answer, now);
+}
+
+/* Nobody waits for the lobby any more, and nothing irrevocable was sent. */
+static enum step_result abandon(struct room *room)
+{
+    room->confirmed = false;
+    room_enter_step(room, ROOM_IDLE);
+    return STEP_MORE;
+}
+
+static enum step_result out_of_memory(struct room *room, int64_t now)
+{
+    room->confirmed = false;
+    room_note(room, ROOM_FAILED, NULL, "out of memory", 0, 0);
+    room_enter_step(room, ROOM_IDLE);
+    joins_fail(room, true, "out of memory", now);
+    return STEP_MORE;
+}
+
+/* False when out of memory. */
+static bool queue_listed(struct room *room, const struct room_occupant *listed, int64_t now)
+{
+    enum affiliation affiliation = affiliation_of(listed->affiliation);
+    struct person *person = person_find(room, listed->bare_jid);
+
+    if (affiliation != AFFILIATION_NONE || strcmp(listed->nick, "focus") == 0 ||
+        jid_is_focus(listed->bare_jid)) {
+        if (person != NULL) {
+            person_seen(person, room, affiliation, now);
+        }
+        return true;
+    }
+    person = person_get(room, listed->bare_jid);
+    if (person == NULL) {
+        return false;
+    }
+    person->affiliation = AFFILIATION_NONE;
+    person_queue(person, room, true, now);
+    return true;
+}
+
+enum step_result step_listing(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    if (answer == NULL) {
+        return joins_want_turn_on(room) ? STEP_WAIT : abandon(room);
+    }
+    if (answer->status != ANSWER_OK) {
+        return turn_on_failed(room, "the occupant list", answer, now);
+    }
+    room_enter_step(room, ROOM_GRANTING);
+    for (size_t i = 0; i < answer->occupants_len; i++) {
+        if (!queue_listed(room, &answer->occupants[i], now)) {
+            return out_of_memory(room, now);
+        }
+    }
+    return STEP_MORE;
+}
+
+/* Granting. */
+
+static bool is_outsider(const struct person *person)
+{
+    return person->affiliation <= AFFILIATION_NONE && person->affiliation != AFFILIATION_OUTCAST &&
+           !jid_is_focus(person->bare_jid);
+}
+
+/* Own occupants who came in after the list was made. Those inside without a record, for want of
+ * memory, cannot be told from members: false. */
+static bool queue_inside(struct room *room, int64_t now)
+{
+    struct occupant *occupant;
+
+    for (occupant = TAILQ_FIRST(&room->occupants); occupant != NULL;
+         occupant = TAILQ_NEXT(occupant, room_link)) {
+        if (occupant->place != PLACE_INSIDE) {
+            continue;
+        }
+        if (occupant->person == NULL) {
+            occupant->person = person_get(room, occupant->session->bare_jid);
+            if (occupant->person == NULL) {
+                return false;
+            }
+            occupant->person->inside++;
+        }
+        if (is_outsider(occupant->person)) {
+            person_queue(occupant->person, room, false, now);
+        }
+    }
+    return true;
+}
+
+/* Who was let through before, and may be inside by now. Lobby users among them were let through to
+ * a lobby; they are no members. */
+static bool queue_in_flight(struct room *room, int64_t now)
+{
+    struct join *join;
+
+    for (join = TAILQ_FIRST(&room->in_flight); join != NULL; join = TAILQ_NEXT(join, room_link)) {
+        struct person *person;
+
+        if (join->applicant != APPLICANT_PLAIN && join->applicant != APPLICANT_GUEST) {
+            continue;
+        }
+        person = person_get(room, join->session->bare_jid);
+        if (person == NULL) {
+            return false;
+        }
+        if (is_outsider(person)) {
+            person_queue(person, room, join->fresh_jid, now);
+        }
+    }
+    return true;
+}
+
+enum step_result step_granting(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    int persistent = persistent_wanted(room);
+
+    assert(answer == NULL);
+    if (!joins_want_turn_on(room)) {
+        return abandon(room);
+    }
+    if (!queue_inside(room, now) || !queue_in_flight(room, now)) {
+        return out_of_memory(room, now);
+    }
+    members_send(room, now);
+    if (room->working > 0 || !TAILQ_EMPTY(&room->queue)) {
+        return STEP_WAIT;
+    }
+    expect_persistent(room, persistent);
+    room_enter_step(room, ROOM_SUBMITTING);
+    room_send(room, REQUEST_SUBMIT, persistent);
+    return STEP_WAIT;
+}
+
+/* Submitting, and reading back. */
+
+enum step_result step_submitting(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    if (answer == NULL) {
+        return STEP_WAIT;
+    }
+    if (answer->status != ANSWER_OK) {
+        unexpect_persistent(room, answer);
+        room_forget_state(room);
+        return room_step_failed(room, "the owner form's submission", answer, now);
+    }
+    room->submitted_at = now;
+    room->doubted = false;
+    room_enter_step(room, ROOM_VERIFYING);
+    room_send(room, REQUEST_FORM, -1);
+    return STEP_WAIT;
+}
+
+/* Our submit was carried out. A change announced since may have been another's: then lobby users
+ * ask once more. */
+static void is_on(struct room *room)
+{
+    if (room->owner_sets == 0) {
+        room_learn(room, LOBBY_ON, !room->doubted);
+        room->lobby_room = LOBBY_ROOM_EXISTS;
+    }
+    room_enter_step(room, ROOM_IDLE);
+}
+
+enum step_result step_verifying(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    static const char off[] = "the lobby did not stay on";
+
+    if (answer == NULL) {
+        return STEP_WAIT;
+    }
+    if (answer->status != ANSWER_OK) {
+        room_forget_state(room);
+        return room_step_failed(room, "the owner form, read back,", answer, now);
+    }
+    if (!answer->form.has_membersonly || !answer->form.membersonly) {
+        room_forget_state(room);
+        room_note(room, ROOM_FAILED, NULL, off, 0, 0);
+        room_enter_step(room, ROOM_IDLE);
+        joins_fail(room, true, off, now);
+        return STEP_MORE;
+    }
+    is_on(room);
+    room_note(room, ROOM_LOBBY_TURNED_ON, NULL, NULL, now - room->turning_since,
+              room->turning_granted);
+    return STEP_MORE;
+}
+
+/* Repairing. */
+
+enum step_result repair_begin(struct room *room, int64_t now)
+{
+    /* Known to be broken, it is turned on anew; else it may be a moderator's own lobby. */
+    int persistent = room->lobby_room == LOBBY_ROOM_MISSING ? persistent_wanted(room) : -1;
+
+    room->turning_since = now;
+    room->doubted = false;
+    expect_persistent(room, persistent);
+    room_enter_step(room, ROOM_REPAIRING);
+    room_send(room, REQUEST_SUBMIT, persistent);
+    return STEP_WAIT;
+}
+
+enum step_result step_repairing(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    if (answer == NULL) {
+        joins_decide(room, now); /* all but lobby users go on */
+        return STEP_WAIT;
+    }
+    if (answer->status != ANSWER_OK) {
+        unexpect_persistent(room, answer);
+        room_forget_state(room);
+        return room_step_failed(room, "the lobby's repair", answer, now);
+    }
+    room->submitted_at = now;
+    if (room->lobby_room == LOBBY_ROOM_MISSING) {
+        room_note(room, ROOM_LOBBY_REPAIRED, NULL, NULL, now - room->turning_since, 0);
+    }
+    is_on(room);
+    return STEP_MORE;
+}
+
+/* Creating. */
+
+enum step_result create_begin(struct room *room, int64_t now)
+{
+    int persistent = persistent_wanted(room);
+
+    room->turning_since = now;
+    room->doubted = false;
+    expect_persistent(room, persistent);
+    room_enter_step(room, ROOM_CREATING);
+    room_send(room, REQUEST_CREATE, persistent);
+    return STEP_WAIT;
+}
+
+enum step_result step_creating(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    if (answer == NULL) {
+        return STEP_WAIT;
+    }
+    if (answer->status != ANSWER_OK) {
+        unexpect_persistent(room, answer);
+        room_forget_state(room);
+        return room_step_failed(room, "the room's creation", answer, now);
+    }
+    room->submitted_at = now;
+    room_note(room, ROOM_CREATED, NULL, NULL, now - room->turning_since, 0);
+    is_on(room);
+    return STEP_MORE;
+}
