@@ -1,8 +1,8 @@
 /*
  * How TLS is set up on both sides.
  *
- * The one thing to know: a context verifies that a certificate is of a trusted CA, not whose it is.
- * tls_expect_host adds that, connection by connection.
+ * The one thing to know: a certificate of a trusted CA says nothing until it is known whose it must
+ * be. So a client's context is made for one host.
  */
 #include "certs/tls.h"
 
@@ -10,7 +10,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,18 +40,11 @@ static int no_passphrase(char *text, int size, int writing, void *ctx)
     return -1;
 }
 
-static SSL_CTX *context_new(const SSL_METHOD *method, char *error, size_t error_len)
+bool tls_harden(SSL_CTX *context)
 {
-    SSL_CTX *context;
-
-    ERR_clear_error();
-    context = SSL_CTX_new(method);
-    if (!context || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
-        SSL_CTX_set_cipher_list(context, CIPHERS_TLS12) != 1) {
-        describe(error, error_len, "TLS", "could not be set up");
-        SSL_CTX_free(context);
-        return NULL;
-    }
+    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
+        SSL_CTX_set_cipher_list(context, CIPHERS_TLS12) != 1)
+        return false;
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                      SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* Writing from a queue: what is left is sent from another address, and an idle connection, of
@@ -60,7 +52,20 @@ static SSL_CTX *context_new(const SSL_METHOD *method, char *error, size_t error_
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
-    return context;
+    return true;
+}
+
+static SSL_CTX *context_new(const SSL_METHOD *method, char *error, size_t error_len)
+{
+    SSL_CTX *context;
+
+    ERR_clear_error();
+    context = SSL_CTX_new(method);
+    if (context && tls_harden(context))
+        return context;
+    describe(error, error_len, "TLS", "could not be set up");
+    SSL_CTX_free(context);
+    return NULL;
 }
 
 SSL_CTX *tls_server_new(const char *certificate_file, const char *key_file, char *error,
@@ -87,7 +92,21 @@ failed:
     return NULL;
 }
 
-SSL_CTX *tls_client_new(const char *ca_file, char *error, size_t error_len)
+static bool expect_host(SSL_CTX *context, const char *host)
+{
+    X509_VERIFY_PARAM *param = SSL_CTX_get0_param(context);
+    unsigned char address[sizeof(struct in6_addr)];
+
+    if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1)
+        return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
+    /* An empty name would switch the check off. */
+    if (host[0] == '\0' || X509_VERIFY_PARAM_set1_host(param, host, 0) != 1)
+        return false;
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return true;
+}
+
+SSL_CTX *tls_client_new(const char *ca_file, const char *host, char *error, size_t error_len)
 {
     SSL_CTX *context = context_new(TLS_client_method(), error, error_len);
 
@@ -102,32 +121,14 @@ SSL_CTX *tls_client_new(const char *ca_file, char *error, size_t error_len)
         describe(error, error_len, "the system's CAs", "could not be read");
         goto failed;
     }
+    if (!expect_host(context, host)) {
+        describe(error, error_len, host, "is no host a certificate could be for");
+        goto failed;
+    }
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     return context;
 
 failed:
     SSL_CTX_free(context);
     return NULL;
-}
-
-/* SSL_set_tlsext_host_name without its cast, which warns; the name is copied. */
-static bool set_sni(SSL *ssl, const char *name)
-{
-    return SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                    (void *)(uintptr_t)name) == 1;
-}
-
-bool tls_expect_host(SSL *ssl, const char *host)
-{
-    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-    unsigned char address[sizeof(struct in6_addr)];
-
-    if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1)
-        return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
-    /* An empty name would switch the check off. */
-    if (host[0] == '\0' || X509_VERIFY_PARAM_set1_host(param, host, 0) != 1)
-        return false;
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    /* Only for a name: RFC 6066 section 3 allows no address. */
-    return set_sni(ssl, host);
 }

@@ -10,7 +10,6 @@
 #include <stddef.h>
 
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
-struct ssl_st;     /* and SSL */
 
 /* TLS 1.2 or later, forward secrecy, no compression, no renegotiation. The caller frees the result with
  * SSL_CTX_free. On failure NULL, and error says in one line which file is at fault and why.
@@ -20,11 +19,10 @@ struct ssl_st;     /* and SSL */
 struct ssl_ctx_st *tls_server_new(const char *certificate_file, const char *key_file, char *error,
                                   size_t error_len) __attribute__((warn_unused_result));
 
-/* The same for connecting, the peer's certificate always verified. ca_file: PEM, trusted instead of
- * the system's CAs; NULL or "": the system's. */
-struct ssl_ctx_st *tls_client_new(const char *ca_file, char *error, size_t error_len)
-    __attribute__((warn_unused_result));
+/* The same for connecting to host (a name or an IP address), whose certificate is always verified.
+ * ca_file: PEM, trusted instead of the system's CAs; NULL or "": the system's. */
+struct ssl_ctx_st *tls_client_new(const char *ca_file, const char *host, char *error,
+                                  size_t error_len) __attribute__((warn_unused_result));
 
-/* Before the handshake of each connection: host, a name or an IP address, is who the peer must be.
- * Without it any certificate of a trusted CA would do. False: out of memory or no such host can be. */
-bool tls_expect_host(struct ssl_st *ssl, const char *host) __attribute__((warn_unused_result));
+/* What both have in common, for a context that libwebsockets made. False when OpenSSL cannot. */
+bool tls_harden(struct ssl_ctx_st *context) __attribute__((warn_unused_result));
