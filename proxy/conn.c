@@ -1,0 +1,366 @@
+/*
+ * Conns on libwebsockets' raw socket role. The callback is a switch in which each case is one call;
+ * it only records, and flush (at the end of the turn) writes, tells the owner and frees.
+ */
+#include "proxy/conn_lws.h"
+
+#include "certs/tls.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <arpa/inet.h>
+
+#define FLUSH_LIMIT_MS 5000
+/* libwebsockets writes at most its service buffer at once and copies what is over it. */
+#define WRITE_MAX 65536
+/* An idle conn keeps no more output memory than this. */
+#define KEEP_OUTPUT 4096
+
+static void flush(struct deferred *work);
+
+struct conn *conn_new(struct loop *loop)
+{
+    struct conn_list *list = loop_conns(loop);
+    struct conn *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return NULL;
+    c->magic = CONN_MAGIC;
+    c->loop = loop;
+    c->flush.run = flush;
+    c->deadline = INT64_MAX;
+    c->last_activity = loop_now(loop);
+    snprintf(c->peer, sizeof c->peer, "unknown");
+    c->next = list->first;
+    c->link = &list->first;
+    if (c->next)
+        c->next->link = &c->next;
+    list->first = c;
+    list->len++;
+    return c;
+}
+
+static void conn_free(struct conn *c)
+{
+    assert(!c->wsi);
+    loop_undefer(c->loop, &c->flush);
+    connect_cancel(c);
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    loop_conns(c->loop)->len--;
+    buf_done(&c->out);
+    c->magic = 0;
+    free(c);
+}
+
+/* Remembers that the other end is gone; the owner is told at the end of the turn. */
+void conn_lose(struct conn *c, const char *why)
+{
+    if (!c->lost) {
+        snprintf(c->lost_text, sizeof c->lost_text, "%s", why);
+        c->lost = c->lost_text;
+    }
+    loop_defer(c->loop, &c->flush);
+}
+
+static void conn_kill(struct conn *c)
+{
+    struct lws *wsi = c->wsi;
+
+    if (wsi)
+        lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+    c->wsi = NULL;
+}
+
+static void conn_end(struct conn *c)
+{
+    const struct conn_callbacks *callbacks = c->callbacks;
+    void *owner = c->owner;
+    const char *why = c->lost;
+
+    connect_cancel(c);
+    conn_kill(c);
+    c->callbacks = NULL;
+    if (callbacks && why)
+        callbacks->closed(owner, why);
+    conn_free(c);
+}
+
+static bool write_some(struct conn *c)
+{
+    while (c->out.len > 0 && !c->write_blocked) {
+        size_t len = c->out.len < WRITE_MAX ? c->out.len : WRITE_MAX;
+
+        if (lws_write(c->wsi, (unsigned char *)c->out.data, len, LWS_WRITE_RAW) < 0)
+            return false;
+        /* What the kernel did not take, libwebsockets copied: it asks for POLLOUT by itself. */
+        c->write_blocked = lws_partial_buffered(c->wsi) != 0;
+        buf_drop(&c->out, len);
+        c->last_activity = loop_now(c->loop);
+    }
+    if (c->out.len == 0 && c->out.cap > KEEP_OUTPUT)
+        buf_done(&c->out);
+    return true;
+}
+
+static void flush(struct deferred *work)
+{
+    struct conn *c = (struct conn *)((char *)work - offsetof(struct conn, flush));
+
+    assert(c->magic == CONN_MAGIC);
+    if (c->lost || c->ending == CONN_CLOSES_NOW) {
+        conn_end(c);
+        return;
+    }
+    if (!c->is_open) {
+        connect_step(c);
+        return;
+    }
+    if (c->out.failed) {
+        conn_lose(c, "out of memory");
+        return;
+    }
+    if (!write_some(c)) {
+        conn_lose(c, "writing failed: the peer is gone");
+        return;
+    }
+    if (c->ending == CONN_CLOSES_FLUSHED && c->out.len == 0 && !c->write_blocked) {
+        conn_end(c);
+        return;
+    }
+    if (c->out.len > CONN_HIGH_MARK)
+        c->told_high = true;
+    if (c->told_high && conn_waiting(c) < CONN_LOW_MARK) {
+        c->told_high = false;
+        if (c->callbacks && c->callbacks->drained)
+            c->callbacks->drained(c->owner);
+    }
+}
+
+static void received(struct conn *c, uint8_t *data, size_t len)
+{
+    c->last_activity = loop_now(c->loop);
+    if (c->callbacks && c->ending == CONN_STAYS && !c->lost)
+        c->callbacks->received(c->owner, data, len);
+}
+
+static void writeable(struct conn *c)
+{
+    c->write_blocked = lws_partial_buffered(c->wsi) != 0;
+    loop_defer(c->loop, &c->flush);
+}
+
+static void opened(struct conn *c)
+{
+    c->is_open = true;
+    c->deadline = c->ending == CONN_CLOSES_FLUSHED ? c->deadline : INT64_MAX;
+    connect_done(c);
+    c->last_activity = loop_now(c->loop);
+    loop_defer(c->loop, &c->flush);
+    if (c->callbacks && c->callbacks->opened)
+        c->callbacks->opened(c->owner);
+}
+
+static struct conn *conn_of(struct lws *wsi)
+{
+    struct conn *c = lws_get_opaque_user_data(wsi);
+
+    assert(!c || c->magic == CONN_MAGIC);
+    return c;
+}
+
+static void let_go(struct lws *wsi, struct conn *c, const char *why)
+{
+    lws_set_opaque_user_data(wsi, NULL);
+    c->wsi = NULL;
+    if (why)
+        conn_lose(c, why);
+}
+
+static void peer_of(struct conn *c, int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (c->is_unix || getpeername(fd, (struct sockaddr *)&address, &len) != 0) {
+        snprintf(c->peer, sizeof c->peer, "%s", c->is_unix ? "unix" : "unknown");
+        return;
+    }
+    if (address.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
+
+        memset((uint8_t *)&c->address + 10, 0xff, 2);
+        memcpy((uint8_t *)&c->address + 12, &v4->sin_addr, 4);
+        c->port = ntohs(v4->sin_port);
+        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+        snprintf(c->peer, sizeof c->peer, "%s:%u", text, c->port);
+    } else {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+
+        c->address = v6->sin6_addr;
+        c->port = ntohs(v6->sin6_port);
+        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+        snprintf(c->peer, sizeof c->peer, "[%s]:%u", text, c->port);
+    }
+}
+
+static int accepted(struct lws *wsi)
+{
+    const struct acceptor *acceptor = lws_vhost_user(lws_get_vhost(wsi));
+    struct conn *c = conn_new(acceptor->loop);
+
+    if (!c)
+        return -1;
+    c->wsi = wsi;
+    c->is_open = true;
+    c->is_tls = acceptor->is_tls;
+    c->is_unix = acceptor->is_unix;
+    lws_set_opaque_user_data(wsi, c);
+    peer_of(c, lws_get_socket_fd(wsi));
+    acceptor->accepted(acceptor->ctx, c);
+    return 0;
+}
+
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t len)
+{
+    struct conn *c;
+
+    if (reason == LWS_CALLBACK_RAW_ADOPT)
+        return accepted(wsi);
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
+        return tls_harden(user) ? 0 : -1;
+    c = wsi ? conn_of(wsi) : NULL;
+    if (!c)
+        return 0;
+    switch (reason) {
+    case LWS_CALLBACK_RAW_CONNECTED:
+        opened(c);
+        break;
+    case LWS_CALLBACK_RAW_RX:
+        received(c, in, len);
+        break;
+    case LWS_CALLBACK_RAW_WRITEABLE:
+        writeable(c);
+        break;
+    case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+        let_go(wsi, c, NULL);
+        connect_failed(c, in && len ? (const char *)in : "connection refused");
+        break;
+    case LWS_CALLBACK_RAW_CLOSE:
+        let_go(wsi, c, "the connection ended");
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+const struct lws_protocols conn_protocols[] = {
+    {.name = "conn", .callback = on_event, .rx_buffer_size = WRITE_MAX},
+    {0},
+};
+
+void conn_set_owner(struct conn *c, const struct conn_callbacks *callbacks, void *owner)
+{
+    c->callbacks = callbacks;
+    c->owner = owner;
+}
+
+struct buf *conn_output(struct conn *c)
+{
+    loop_defer(c->loop, &c->flush);
+    return &c->out;
+}
+
+size_t conn_waiting(const struct conn *c)
+{
+    return c->out.len + (c->write_blocked ? 1 : 0);
+}
+
+void conn_pause(struct conn *c)
+{
+    if (c->wsi && c->is_open && !c->is_paused)
+        lws_rx_flow_control(c->wsi, 0);
+    c->is_paused = true;
+}
+
+void conn_resume(struct conn *c)
+{
+    if (c->wsi && c->is_open && c->is_paused)
+        lws_rx_flow_control(c->wsi, 1);
+    c->is_paused = false;
+}
+
+void conn_close(struct conn *c)
+{
+    c->callbacks = NULL;
+    if (c->ending == CONN_STAYS) {
+        c->ending = c->is_open ? CONN_CLOSES_FLUSHED : CONN_CLOSES_NOW;
+        c->deadline = loop_now(c->loop) + FLUSH_LIMIT_MS;
+    }
+    loop_defer(c->loop, &c->flush);
+}
+
+void conn_abort(struct conn *c)
+{
+    c->callbacks = NULL;
+    c->ending = CONN_CLOSES_NOW;
+    loop_defer(c->loop, &c->flush);
+}
+
+void conn_expire(struct conn *c, int64_t after_ms)
+{
+    c->deadline = after_ms == CONN_NEVER ? INT64_MAX : loop_now(c->loop) + after_ms;
+}
+
+void conns_tick(struct loop *loop, int64_t now)
+{
+    for (struct conn *c = loop_conns(loop)->first; c; c = c->next) {
+        if (c->deadline > now)
+            continue;
+        c->deadline = INT64_MAX;
+        if (c->ending == CONN_STAYS)
+            conn_lose(c, c->is_open ? "the peer did not answer in time" : "no connection in time");
+        else
+            conn_abort(c);
+    }
+}
+
+const char *conn_peer(const struct conn *c)
+{
+    return c->peer;
+}
+
+bool conn_peer_address(const struct conn *c, struct in6_addr *ret)
+{
+    if (c->is_unix)
+        return false;
+    *ret = c->address;
+    return true;
+}
+
+int64_t conn_last_activity(const struct conn *c)
+{
+    return c->last_activity;
+}
+
+bool conn_is_tls(const struct conn *c)
+{
+    return c->is_tls;
+}
+
+bool conn_is_loopback(const struct conn *c)
+{
+    return c->is_unix || IN6_IS_ADDR_LOOPBACK(&c->address) ||
+           (IN6_IS_ADDR_V4MAPPED(&c->address) && c->address.s6_addr[12] == 127);
+}
+
+struct loop *conn_loop(const struct conn *c)
+{
+    return c->loop;
+}

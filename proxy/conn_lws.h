@@ -1,0 +1,61 @@
+/*
+ * What the files that share libwebsockets know of a conn: conn.c, connect.c, listener.c, loop.c.
+ */
+#pragma once
+
+#include "proxy/conn.h"
+#include "proxy/loop.h"
+
+#include <libwebsockets.h>
+
+#define CONN_MAGIC 0x436f6e6eu
+
+struct conn {
+    uint32_t magic;
+    struct loop *loop;
+    struct lws *wsi; /* NULL before connecting and once libwebsockets let go of it */
+    const struct conn_callbacks *callbacks; /* NULL once the owner let go */
+    void *owner;
+    struct buf out;
+    struct deferred flush; /* queued whenever something waits to be written, closed or told */
+    bool is_open, is_tls, is_unix, is_paused;
+    bool write_blocked; /* libwebsockets holds a partial write */
+    bool told_high;     /* over the high mark: `drained` is owed */
+    enum { CONN_STAYS, CONN_CLOSES_FLUSHED, CONN_CLOSES_NOW } ending;
+    int64_t deadline; /* of connecting, or of flushing before the end; INT64_MAX when none */
+    int64_t last_activity;
+    const char *lost; /* why the peer's end is gone, to be told at the end of the turn */
+    char lost_text[96];
+    struct in6_addr address;
+    uint16_t port;
+    char peer[64];
+    struct connecting *connecting; /* connect.c's, while it lasts */
+    struct conn *next, **link;     /* loop_conns */
+};
+
+struct conn_list {
+    struct conn *first;
+    size_t len;
+};
+
+/* The libwebsockets protocols of every vhost. */
+extern const struct lws_protocols conn_protocols[];
+
+/* What a listening vhost's user pointer is: accepted conns go there, to be given an owner (or to be
+ * closed) before it returns. */
+struct acceptor {
+    struct loop *loop;
+    void (*accepted)(void *ctx, struct conn *c);
+    void *ctx;
+    bool is_tls, is_unix;
+};
+
+struct conn *conn_new(struct loop *loop);
+/* Once a second or so: deadlines of connecting and of closing. */
+void conns_tick(struct loop *loop, int64_t now);
+/* The end of this connect attempt: tries the next address, or tells the owner. */
+void connect_failed(struct conn *c, const char *why);
+void connect_step(struct conn *c);
+void connect_done(struct conn *c);
+void connect_cancel(struct conn *c); /* frees c->connecting */
+void conn_lose(struct conn *c, const char *why);

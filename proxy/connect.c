@@ -1,0 +1,191 @@
+/*
+ * Outgoing conns: the name is resolved off the loop (libwebsockets 4.1 would block in getaddrinfo),
+ * then each address is tried in turn.
+ */
+#include "proxy/conn_lws.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <arpa/inet.h>
+
+#define ADDRESSES_MAX 4
+
+/* Lives on after its conn where the resolver still runs: then `conn` is NULL and it frees itself. */
+struct connecting {
+    uv_getaddrinfo_t request;
+    struct conn *conn;
+    bool is_resolving;
+    char host[256];
+    uint16_t port;
+    struct ssl_ctx_st *tls;
+    char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
+    size_t addresses_len, next;
+};
+
+static void try_next(struct conn *c)
+{
+    struct connecting *k = c->connecting;
+    struct lws_client_connect_info info = {0};
+    const char *address = k->addresses[k->next++];
+    struct in_addr v4;
+
+    if (inet_pton(AF_INET, address, &v4) == 1) {
+        memset(&c->address, 0, 10);
+        memset((uint8_t *)&c->address + 10, 0xff, 2);
+        memcpy((uint8_t *)&c->address + 12, &v4, 4);
+    } else {
+        inet_pton(AF_INET6, address, &c->address);
+    }
+    snprintf(c->peer, sizeof c->peer, strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, k->port);
+    info.context = loop_lws(c->loop);
+    info.vhost = loop_client_vhost(c->loop, k->tls);
+    info.address = address;
+    info.port = k->port;
+    info.path = "/";
+    info.host = k->host;
+    info.origin = k->host;
+    info.method = "RAW";
+    info.local_protocol_name = "conn";
+    info.opaque_user_data = c;
+    /* The certificate's name is checked by the SSL_CTX itself (certs/tls.c), which knows IP
+     * addresses too. */
+    info.ssl_connection = k->tls ? LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK : 0;
+    info.pwsi = &c->wsi;
+    if (!info.vhost) {
+        conn_lose(c, "no memory for a connection");
+        return;
+    }
+    if (!lws_client_connect_via_info(&info)) {
+        c->wsi = NULL;
+        /* Where the callback told already, another attempt or the end is on its way. */
+        if (c->connecting == k && !c->lost)
+            connect_failed(c, "connection failed");
+    }
+}
+
+/* Called under libwebsockets' callback or from try_next: only queues. */
+void connect_failed(struct conn *c, const char *why)
+{
+    struct connecting *k = c->connecting;
+
+    c->wsi = NULL;
+    if (c->ending != CONN_STAYS || !k || k->next >= k->addresses_len) {
+        conn_lose(c, why);
+        return;
+    }
+    loop_defer(c->loop, &c->flush);
+}
+
+static bool address_of(const struct addrinfo *info, char *to, size_t len)
+{
+    if (info->ai_family == AF_INET)
+        return inet_ntop(AF_INET, &((struct sockaddr_in *)info->ai_addr)->sin_addr, to,
+                         (socklen_t)len);
+    if (info->ai_family == AF_INET6)
+        return inet_ntop(AF_INET6, &((struct sockaddr_in6 *)info->ai_addr)->sin6_addr, to,
+                         (socklen_t)len);
+    return false;
+}
+
+static void resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
+{
+    struct connecting *k = request->data;
+    struct conn *c = k->conn;
+
+    k->is_resolving = false;
+    if (!c) {
+        free(k);
+        uv_freeaddrinfo(list);
+        return;
+    }
+    for (struct addrinfo *at = status == 0 ? list : NULL; at && k->addresses_len < ADDRESSES_MAX;
+         at = at->ai_next) {
+        if (address_of(at, k->addresses[k->addresses_len], sizeof k->addresses[0]))
+            k->addresses_len++;
+    }
+    uv_freeaddrinfo(list);
+    if (k->addresses_len == 0) {
+        char why[96];
+
+        snprintf(why, sizeof why, "the name %.40s has no address: %s", k->host,
+                 status ? uv_strerror(status) : "none given");
+        conn_lose(c, why);
+        return;
+    }
+    loop_defer(c->loop, &c->flush);
+}
+
+/* From flush: an address waits to be tried. */
+void connect_step(struct conn *c)
+{
+    struct connecting *k = c->connecting;
+
+    if (k && !k->is_resolving && !c->wsi && k->next < k->addresses_len)
+        try_next(c);
+}
+
+void connect_done(struct conn *c)
+{
+    connect_cancel(c);
+}
+
+void connect_cancel(struct conn *c)
+{
+    struct connecting *k = c->connecting;
+
+    if (!k)
+        return;
+    c->connecting = NULL;
+    k->conn = NULL;
+    if (k->is_resolving)
+        uv_cancel((uv_req_t *)&k->request);
+    else
+        free(k);
+}
+
+static bool begin(struct conn *c, struct connecting *k)
+{
+    struct in6_addr number;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+
+    if (inet_pton(AF_INET, k->host, &number) == 1 || inet_pton(AF_INET6, k->host, &number) == 1) {
+        snprintf(k->addresses[0], sizeof k->addresses[0], "%.45s", k->host);
+        k->addresses_len = 1;
+        loop_defer(c->loop, &c->flush);
+        return true;
+    }
+    k->request.data = k;
+    k->is_resolving = true;
+    if (uv_getaddrinfo(loop_uv(c->loop), &k->request, resolved, k->host, NULL, &hints) == 0)
+        return true;
+    k->is_resolving = false;
+    return false;
+}
+
+struct conn *conn_connect(struct loop *loop, const struct conn_target *target, int64_t timeout_ms,
+                          const struct conn_callbacks *callbacks, void *owner)
+{
+    struct conn *c = conn_new(loop);
+    struct connecting *k = calloc(1, sizeof *k);
+
+    if (!c || !k) {
+        free(k);
+        if (c)
+            conn_abort(c);
+        return NULL;
+    }
+    snprintf(k->host, sizeof k->host, "%s", target->host);
+    k->port = target->port;
+    k->tls = target->tls;
+    k->conn = c;
+    c->connecting = k;
+    c->is_tls = target->tls != NULL;
+    c->deadline = loop_now(loop) + timeout_ms;
+    conn_set_owner(c, callbacks, owner);
+    snprintf(c->peer, sizeof c->peer, "%.40s:%u", target->host, target->port);
+    if (!begin(c, k))
+        conn_lose(c, "the name cannot be resolved");
+    return c;
+}

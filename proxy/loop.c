@@ -1,0 +1,272 @@
+/*
+ * The loop. What a newcomer gets wrong: nothing is written or freed under a callback. Callbacks queue
+ * deferred work, and the prepare handle runs it just before the loop would block, so that one turn's
+ * output leaves in one write for each destination.
+ */
+#include "proxy/loop.h"
+
+#include "proxy/conn_lws.h"
+#include "proxy/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define TICK_MS 100
+#define SERVICE_BUFFER 65536
+#define CLIENT_VHOSTS_MAX 4
+
+struct loop {
+    uv_loop_t uv;
+    uv_prepare_t prepare;
+    uv_timer_t tick;
+    uv_signal_t signals[2];
+    struct lws_context *lws;
+    struct deferred *first, **last;
+    struct conn_list conns;
+    struct {
+        struct ssl_ctx_st *tls;
+        struct lws_vhost *vhost;
+    } clients[CLIENT_VHOSTS_MAX];
+    void (*on_tick)(void *ctx, int64_t now);
+    void *tick_ctx;
+    void (*on_signal)(void *ctx, int number);
+    void *signal_ctx;
+    uint8_t random[256];
+    size_t random_left;
+    bool is_stopping;
+};
+
+static void lws_log(int level, const char *line)
+{
+    size_t len = strcspn(line, "\n");
+
+    log_line(level & LLL_ERR ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, "libwebsockets", "%.*s", (int)len,
+             line);
+}
+
+/* What work queues while it runs is run too: a flush may close, a close may flush. */
+static void run_deferred(struct loop *loop)
+{
+    while (loop->first) {
+        struct deferred *work = loop->first;
+
+        loop->first = work->next;
+        if (!loop->first)
+            loop->last = &loop->first;
+        work->next = NULL;
+        work->queued = false;
+        work->run(work);
+    }
+}
+
+static void on_prepare(uv_prepare_t *handle)
+{
+    run_deferred(handle->data);
+}
+
+static void on_tick(uv_timer_t *handle)
+{
+    struct loop *loop = handle->data;
+    int64_t now = loop_now(loop);
+
+    conns_tick(loop, now);
+    if (loop->on_tick)
+        loop->on_tick(loop->tick_ctx, now);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct loop *loop = handle->data;
+
+    if (loop->on_signal)
+        loop->on_signal(loop->signal_ctx, number);
+}
+
+static struct lws_context *context_new(struct loop *loop)
+{
+    void *foreign[1] = {&loop->uv};
+    struct lws_context_creation_info info = {0};
+
+    lws_set_log_level(LLL_ERR | LLL_WARN, lws_log);
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.foreign_loops = foreign;
+    info.pt_serv_buf_size = SERVICE_BUFFER;
+    info.gid = (gid_t)-1;
+    info.uid = (uid_t)-1;
+    info.user = loop;
+    return lws_create_context(&info);
+}
+
+struct loop *loop_new(void)
+{
+    static const int numbers[2] = {SIGTERM, SIGINT};
+    struct loop *loop = calloc(1, sizeof *loop);
+
+    if (!loop)
+        return NULL;
+    loop->last = &loop->first;
+    if (uv_loop_init(&loop->uv) != 0) {
+        free(loop);
+        return NULL;
+    }
+    loop->lws = context_new(loop);
+    if (!loop->lws) {
+        log_line(LOG_LEVEL_ERROR, "loop", "libwebsockets could not be set up on libuv; is "
+                                          "libwebsockets-evlib-uv installed?");
+        uv_loop_close(&loop->uv);
+        free(loop);
+        return NULL;
+    }
+    uv_prepare_init(&loop->uv, &loop->prepare);
+    loop->prepare.data = loop;
+    uv_prepare_start(&loop->prepare, on_prepare);
+    uv_timer_init(&loop->uv, &loop->tick);
+    loop->tick.data = loop;
+    uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS);
+    for (size_t i = 0; i < 2; i++) {
+        uv_signal_init(&loop->uv, &loop->signals[i]);
+        loop->signals[i].data = loop;
+        uv_signal_start(&loop->signals[i], on_signal, numbers[i]);
+    }
+    return loop;
+}
+
+void loop_run(struct loop *loop)
+{
+    while (!loop->is_stopping)
+        uv_run(&loop->uv, UV_RUN_ONCE);
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->is_stopping = true;
+}
+
+void loop_drop_conns(struct loop *loop)
+{
+    if (!loop)
+        return;
+    run_deferred(loop);
+    while (loop->conns.first) {
+        conn_lose(loop->conns.first, "the program ends");
+        run_deferred(loop);
+    }
+}
+
+/* The handles of libwebsockets and of libuv need turns to close. */
+void loop_free(struct loop *loop)
+{
+    if (!loop)
+        return;
+    loop_drop_conns(loop);
+    uv_prepare_stop(&loop->prepare);
+    uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_close((uv_handle_t *)&loop->tick, NULL);
+    for (size_t i = 0; i < 2; i++)
+        uv_close((uv_handle_t *)&loop->signals[i], NULL);
+    lws_context_destroy(loop->lws);
+    while (uv_run(&loop->uv, UV_RUN_NOWAIT) != 0)
+        ;
+    uv_loop_close(&loop->uv);
+    free(loop);
+}
+
+int64_t loop_now(const struct loop *loop)
+{
+    return (int64_t)uv_now(&loop->uv);
+}
+
+void loop_defer(struct loop *loop, struct deferred *work)
+{
+    assert(work->run);
+    if (work->queued)
+        return;
+    work->queued = true;
+    work->next = NULL;
+    *loop->last = work;
+    loop->last = &work->next;
+}
+
+void loop_undefer(struct loop *loop, struct deferred *work)
+{
+    if (!work->queued)
+        return;
+    for (struct deferred **at = &loop->first; *at; at = &(*at)->next) {
+        if (*at != work)
+            continue;
+        *at = work->next;
+        if (!work->next)
+            loop->last = at;
+        break;
+    }
+    work->queued = false;
+    work->next = NULL;
+}
+
+void loop_on_tick(struct loop *loop, void (*tick)(void *ctx, int64_t now), void *ctx)
+{
+    loop->on_tick = tick;
+    loop->tick_ctx = ctx;
+}
+
+void loop_on_signal(struct loop *loop, void (*caught)(void *ctx, int number), void *ctx)
+{
+    loop->on_signal = caught;
+    loop->signal_ctx = ctx;
+}
+
+/* Masks want four bytes a message (RFC 6455 section 5.3): one system call serves many of them. */
+void loop_random(struct loop *loop, void *to, size_t len)
+{
+    assert(len <= sizeof loop->random);
+    if (loop->random_left < len) {
+        if (getrandom(loop->random, sizeof loop->random, 0) != (ssize_t)sizeof loop->random)
+            abort();
+        loop->random_left = sizeof loop->random;
+    }
+    loop->random_left -= len;
+    memcpy(to, loop->random + loop->random_left, len);
+}
+
+size_t loop_conns_len(const struct loop *loop)
+{
+    return loop->conns.len;
+}
+
+struct lws_context *loop_lws(struct loop *loop)
+{
+    return loop->lws;
+}
+
+uv_loop_t *loop_uv(struct loop *loop)
+{
+    return &loop->uv;
+}
+
+struct conn_list *loop_conns(struct loop *loop)
+{
+    return &loop->conns;
+}
+
+struct lws_vhost *loop_client_vhost(struct loop *loop, struct ssl_ctx_st *tls)
+{
+    struct lws_context_creation_info info = {0};
+
+    for (size_t i = 0; i < CLIENT_VHOSTS_MAX; i++) {
+        if (loop->clients[i].vhost && loop->clients[i].tls == tls)
+            return loop->clients[i].vhost;
+        if (loop->clients[i].vhost)
+            continue;
+        info.port = CONTEXT_PORT_NO_LISTEN;
+        info.protocols = conn_protocols;
+        info.vhost_name = tls ? "client-tls" : "client";
+        info.provided_client_ssl_ctx = tls;
+        loop->clients[i].tls = tls;
+        return loop->clients[i].vhost = lws_create_vhost(loop->lws, &info);
+    }
+    return NULL;
+}

@@ -1,0 +1,52 @@
+/*
+ * The one thread and its turn: libuv's loop with libwebsockets on it, work put off to the end of the
+ * turn, and a coarse tick. Time is monotonic milliseconds, read once a turn.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct lws_context;
+struct lws_vhost;
+struct ssl_ctx_st;
+struct config;
+
+/* Work for the end of this turn, embedded in what it works on. Queued once at most. */
+struct deferred {
+    void (*run)(struct deferred *self);
+    struct deferred *next;
+    bool queued;
+};
+
+struct loop;
+
+/* NULL when the loop or libwebsockets cannot be set up; the reason was logged. */
+struct loop *loop_new(void);
+/* Runs until loop_stop, then until every handle is closed. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+/* Ends every conn that is left and tells their owners, so that those can be freed before the loop. */
+void loop_drop_conns(struct loop *loop);
+void loop_free(struct loop *loop);
+
+int64_t loop_now(const struct loop *loop);
+void loop_defer(struct loop *loop, struct deferred *work);
+/* Takes queued work out again; for what is being freed. */
+void loop_undefer(struct loop *loop, struct deferred *work);
+/* Called every 100 ms. One listener is enough: main fans it out. */
+void loop_on_tick(struct loop *loop, void (*tick)(void *ctx, int64_t now), void *ctx);
+/* Called on SIGTERM and SIGINT, each time. */
+void loop_on_signal(struct loop *loop, void (*caught)(void *ctx, int number), void *ctx);
+/* Random bytes of the operating system. */
+void loop_random(struct loop *loop, void *to, size_t len);
+
+size_t loop_conns_len(const struct loop *loop);
+
+/* For the transport (conn.c, connect.c, listener.c) only. */
+struct lws_context *loop_lws(struct loop *loop);
+uv_loop_t *loop_uv(struct loop *loop);
+struct conn_list *loop_conns(struct loop *loop);
+/* The vhost that outgoing conns with that TLS set-up (NULL: none) belong to; NULL on failure. */
+struct lws_vhost *loop_client_vhost(struct loop *loop, struct ssl_ctx_st *tls);
