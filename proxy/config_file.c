@@ -64,6 +64,7 @@ struct walk {
     yaml_document_t *document;
     bool seen[CONFIG_KEY_COUNT];
     bool wanted[CONFIG_KEY_COUNT]; /* well-formed: libcyaml may read it */
+    bool unreadable;               /* something libcyaml cannot pass over */
 };
 
 static unsigned line_of(const yaml_node_t *node)
@@ -95,7 +96,7 @@ static const char *shape_text(const yaml_node_t *node)
     return node->type == YAML_SEQUENCE_NODE  ? "is a list"
            : node->type == YAML_MAPPING_NODE ? "is a section"
            : is_text(node)                   ? "is one value"
-                                             : "holds a NUL character";
+                                             : "is text with a NUL character";
 }
 
 static bool is_text_list(struct walk *walk, const yaml_node_t *list)
@@ -166,12 +167,16 @@ static void place_section(struct walk *walk, const char *path, unsigned line)
 static void unknown_key(struct walk *walk, const yaml_node_t *key, const char *path)
 {
     char near[PATH_MAX_BYTES];
-    if (config_suggest_path(near, sizeof(near), path) != NULL)
-        config_error_line(walk->load, line_of(key), path, "is not a known key; did you mean %s?",
-                          near);
-    else
-        config_error_line(walk->load, line_of(key), path,
+    unsigned line = line_of(key);
+    if (config_suggest_path(near, sizeof(near), path) == NULL)
+        config_error_line(walk->load, line, path,
                           "is not a known key; remove it, or look it up in the manual");
+    else if (strcmp(near, path) == 0)
+        config_error_line(
+            walk->load, line, path,
+            "is one name with a dot; write the section, and the key below it, indented");
+    else
+        config_error_line(walk->load, line, path, "is not a known key; did you mean %s?", near);
 }
 
 /* path with the key's name behind it, the name quoted when it is no word. */
@@ -201,6 +206,7 @@ static void walk_section(struct walk *walk, const char *path, const yaml_node_t 
         if (key->type != YAML_SCALAR_NODE) {
             config_error_line(walk->load, line_of(key), *path == '\0' ? NULL : path,
                               "holds a key that is not a word; write NAME: VALUE");
+            walk->unreadable = true;
             continue;
         }
         bool is_name = join_path(full, path, key);
@@ -291,7 +297,9 @@ static bool walk_document(struct walk *walk, yaml_parser_t *parser, const char *
         goto done;
     }
     walk_section(walk, "", root);
-    good = true;
+    good = !walk->unreadable;
+    if (!good)
+        spoil_all(walk->load);
     if (!yaml_parser_load(parser, &second)) {
         syntax_error(walk->load, parser, data, len);
         good = false;
@@ -362,6 +370,25 @@ static void keep_values(struct walk *walk, const struct config_raw *raw)
     }
 }
 
+/* libcyaml says that there is an alias, but not where. */
+static unsigned alias_line(const char *data, size_t len)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    unsigned line = 1;
+    bool more = true;
+    if (!yaml_parser_initialize(&parser))
+        return line;
+    yaml_parser_set_input_string(&parser, (const unsigned char *)data, len);
+    while (more && yaml_parser_parse(&parser, &event)) {
+        more = event.type != YAML_ALIAS_EVENT && event.type != YAML_STREAM_END_EVENT;
+        line = (unsigned)event.start_mark.line + 1;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return line;
+}
+
 static void read_wanted(struct walk *walk, const char *data, size_t len)
 {
     struct config_load *load = walk->load;
@@ -384,7 +411,7 @@ static void read_wanted(struct walk *walk, const char *data, size_t len)
     if (result == CYAML_ERR_OOM) {
         load->no_memory = true;
     } else if (result == CYAML_ERR_ALIAS) {
-        config_error_line(load, complaint.line, NULL,
+        config_error_line(load, alias_line(data, len), NULL,
                           "has an alias (*NAME); write the value itself there");
         spoil_all(load);
     } else if (result != CYAML_OK) {

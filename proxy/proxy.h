@@ -1,0 +1,41 @@
+/*
+ * What the parts of the process share. main.c makes and unmakes it.
+ */
+#pragma once
+
+#include "proxy/config.h"
+#include "proxy/loop.h"
+#include "proxy/upstream.h"
+#include "xmpp/parse.h"
+
+struct listener;
+struct roomlink;
+struct service;
+struct sessions;
+struct peers;
+struct stream;
+struct ssl_ctx_st;
+
+struct proxy {
+    const struct config *config;
+    struct loop *loop;
+    struct parser *parser; /* one, used again for each message */
+    struct rooms *rooms;
+    struct roomlink *link; /* rooms to service and streams */
+    struct service *service;
+    struct sessions *sessions;
+    struct peers *peers; /* connections by address */
+    struct listener *listener;
+    struct ssl_ctx_st *upstream_tls;
+    struct upstream_target upstream;
+    struct stream *streams;
+    size_t streams_len;
+    uint64_t last_ordinal; /* of streams, for the log */
+    bool is_upstream_down; /* said once, until it answers again */
+    size_t refused_while_down;
+    bool is_stopping;
+};
+
+/* Prosody cannot be reached, or can: the log says it at the change, not for every client. */
+void proxy_upstream_down(struct proxy *p, const char *why);
+void proxy_upstream_up(struct proxy *p);

@@ -1,0 +1,275 @@
+/*
+ * Sessions and the table of those that can be resumed, by resumption id.
+ */
+#include "proxy/session.h"
+
+#include "policy/rooms.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* uthash's own arithmetic is unsigned on purpose. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+struct entry {
+    char *id;
+    struct session *session;
+    UT_hash_handle hh;
+};
+
+struct sessions {
+    struct rooms *rooms;
+    struct entry *entries;
+    size_t max;
+};
+
+static void place_free(struct session_place *place)
+{
+    free(place->room);
+    free(place->nick);
+    free(place);
+}
+
+static void session_free(struct session *s)
+{
+    while (s->places) {
+        struct session_place *place = s->places;
+
+        s->places = place->next;
+        place_free(place);
+    }
+    session_drop_added(s, 0);
+    sm_done(&s->sm);
+    free(s->full_jid);
+    free(s->bare_jid);
+    free(s->resume_id);
+    free(s);
+}
+
+static void entry_remove(struct sessions *table, struct session *s)
+{
+    struct entry *e = s->hash;
+
+    if (!e)
+        return;
+    HASH_DEL(table->entries, e);
+    free(e->id);
+    free(e);
+    s->hash = NULL;
+}
+
+static void session_end(struct sessions *table, struct session *s, int64_t now)
+{
+    entry_remove(table, s);
+    if (s->full_jid)
+        rooms_gone(table->rooms, s->full_jid, now);
+    session_free(s);
+}
+
+struct sessions *sessions_new(struct rooms *rooms, size_t max)
+{
+    struct sessions *table = calloc(1, sizeof *table);
+
+    if (!table)
+        return NULL;
+    table->rooms = rooms;
+    table->max = max;
+    return table;
+}
+
+void sessions_free(struct sessions *table)
+{
+    struct entry *e, *next;
+
+    if (!table)
+        return;
+    HASH_ITER(hh, table->entries, e, next)
+    {
+        struct session *s = e->session;
+
+        entry_remove(table, s);
+        if (!s->stream)
+            session_free(s);
+    }
+    free(table);
+}
+
+void sessions_tick(struct sessions *table, int64_t now)
+{
+    struct entry *e, *next;
+
+    HASH_ITER(hh, table->entries, e, next)
+    {
+        if (!e->session->stream && e->session->until <= now)
+            session_end(table, e->session, now);
+    }
+}
+
+struct session *session_new(struct stream *stream)
+{
+    struct session *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->stream = stream;
+    sm_init(&s->sm);
+    return s;
+}
+
+bool session_bind(struct session *s, const char *jid)
+{
+    struct jid parsed;
+    char *full, *bare;
+
+    if (jid_parse(jid, strlen(jid), &parsed) != JID_OK)
+        return false;
+    full = parsed.resource[0] ? jid_full(&parsed) : NULL;
+    bare = jid_bare(&parsed);
+    jid_done(&parsed);
+    if (!full || !bare) {
+        free(full);
+        free(bare);
+        return false;
+    }
+    free(s->full_jid);
+    free(s->bare_jid);
+    s->full_jid = full;
+    s->bare_jid = bare;
+    return true;
+}
+
+bool session_resumable(struct sessions *table, struct session *s, const char *id, int64_t max_ms)
+{
+    struct entry *e;
+
+    entry_remove(table, s);
+    if (HASH_COUNT(table->entries) >= table->max || sessions_find(table, id))
+        return false;
+    e = calloc(1, sizeof *e);
+    free(s->resume_id);
+    s->resume_id = strdup(id);
+    if (e)
+        e->id = strdup(id);
+    if (!e || !e->id || !s->resume_id) {
+        if (e)
+            free(e->id);
+        free(e);
+        return false;
+    }
+    e->session = s;
+    HASH_ADD_KEYPTR(hh, table->entries, e->id, strlen(e->id), e);
+    s->hash = e;
+    s->resume_ms = max_ms;
+    return true;
+}
+
+struct session *sessions_find(struct sessions *table, const char *id)
+{
+    struct entry *e = NULL;
+
+    HASH_FIND_STR(table->entries, id, e);
+    return e ? e->session : NULL;
+}
+
+void session_leave(struct sessions *table, struct session *s, bool clean, int64_t now)
+{
+    s->stream = NULL;
+    if (clean || !s->hash || !s->full_jid) {
+        session_end(table, s, now);
+        return;
+    }
+    s->until = now + s->resume_ms;
+    rooms_suspended(table->rooms, s->full_jid, s->until, now);
+}
+
+void session_take(struct sessions *table, struct session *s, struct stream *stream, int64_t now)
+{
+    s->stream = stream;
+    s->until = 0;
+    if (s->full_jid)
+        rooms_resumed(table->rooms, s->full_jid, now);
+}
+
+struct session_place *session_find_place(struct session *s, const char *room, bool is_lobby)
+{
+    for (struct session_place *at = s->places; at; at = at->next) {
+        if (at->is_lobby == is_lobby && strcmp(at->room, room) == 0)
+            return at;
+    }
+    return NULL;
+}
+
+bool session_enter(struct session *s, const char *room, const char *nick, bool is_lobby)
+{
+    struct session_place *place = session_find_place(s, room, is_lobby);
+    char *name;
+
+    if (place && strcmp(place->nick, nick) == 0)
+        return true;
+    name = strdup(nick);
+    if (!name)
+        return false;
+    if (place) {
+        free(place->nick);
+        place->nick = name;
+        return true;
+    }
+    place = s->places_len < SESSION_PLACES_MAX ? calloc(1, sizeof *place) : NULL;
+    if (!place || !(place->room = strdup(room))) {
+        free(place);
+        free(name);
+        return false;
+    }
+    place->nick = name;
+    place->is_lobby = is_lobby;
+    place->next = s->places;
+    s->places = place;
+    s->places_len++;
+    return true;
+}
+
+void session_exit(struct session *s, const char *room, bool is_lobby)
+{
+    for (struct session_place **at = &s->places; *at; at = &(*at)->next) {
+        struct session_place *place = *at;
+
+        if (place->is_lobby != is_lobby || strcmp(place->room, room) != 0)
+            continue;
+        *at = place->next;
+        s->places_len--;
+        place_free(place);
+        return;
+    }
+}
+
+bool session_keep_added(struct session *s, const char *stanza)
+{
+    struct session_added **end = &s->added;
+    struct session_added *added;
+
+    if (s->added_len >= SESSION_ADDED_MAX || !(added = calloc(1, sizeof *added)))
+        return false;
+    added->stanza = strdup(stanza);
+    if (!added->stanza) {
+        free(added);
+        return false;
+    }
+    while (*end)
+        end = &(*end)->next;
+    *end = added;
+    s->added_len++;
+    return true;
+}
+
+void session_drop_added(struct session *s, size_t left)
+{
+    while (s->added_len > left) {
+        struct session_added *added = s->added;
+
+        s->added = added->next;
+        s->added_len--;
+        free(added->stanza);
+        free(added);
+    }
+}

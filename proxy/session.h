@@ -1,0 +1,75 @@
+/*
+ * An XMPP session of a client: what Prosody knows him by. It outlives its WebSocket where stream
+ * management lets the client resume it (XEP-0198), and goes on in the stream that does.
+ */
+#pragma once
+
+#include "xmpp/muc.h"
+#include "xmpp/sm.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rooms;
+struct stream;
+
+/* Rooms one session may be in: Jitsi's clients are in two. */
+#define SESSION_PLACES_MAX 64
+/* Stanzas of ours a client has not acknowledged yet. */
+#define SESSION_ADDED_MAX 64
+
+struct session_place {
+    char *room; /* canonical room JID */
+    char *nick;
+    bool is_lobby;
+    struct session_place *next;
+};
+
+struct session_added {
+    char *stanza;
+    struct session_added *next;
+};
+
+struct session {
+    char *full_jid, *bare_jid; /* NULL until bound */
+    bool is_fresh;             /* the JID was made for this login (anonymous, no previd) */
+    struct session_place *places;
+    size_t places_len;
+    struct sm sm;
+    struct session_added *added; /* oldest first */
+    size_t added_len;
+    char *resume_id; /* NULL: cannot be resumed */
+    int64_t resume_ms;
+    struct stream *stream; /* NULL while suspended */
+    int64_t until;         /* of a suspended one */
+    void *hash;            /* its table entry: private to session.c */
+};
+
+struct sessions;
+
+struct sessions *sessions_new(struct rooms *rooms, size_t max);
+void sessions_free(struct sessions *table);
+/* Suspended sessions whose time is over are gone. */
+void sessions_tick(struct sessions *table, int64_t now);
+
+struct session *session_new(struct stream *stream);
+/* Prosody bound jid to it. False when out of memory or jid is no full JID. */
+bool session_bind(struct session *s, const char *jid);
+/* <enabled/> came: it can be resumed by id for max_ms after its stream breaks. */
+bool session_resumable(struct sessions *table, struct session *s, const char *id, int64_t max_ms);
+/* The session of that id, live or suspended; NULL when this instance knows none. */
+struct session *sessions_find(struct sessions *table, const char *id);
+/* Its stream is gone. clean: it was closed, not broken, so it cannot come back. Owns s from now on. */
+void session_leave(struct sessions *table, struct session *s, bool clean, int64_t now);
+/* It goes on in stream: its rooms are told. The former stream, if any, is left without a session. */
+void session_take(struct sessions *table, struct session *s, struct stream *stream, int64_t now);
+
+struct session_place *session_find_place(struct session *s, const char *room, bool is_lobby);
+/* Adds or renames; false when out of memory or over SESSION_PLACES_MAX. */
+bool session_enter(struct session *s, const char *room, const char *nick, bool is_lobby);
+void session_exit(struct session *s, const char *room, bool is_lobby);
+
+/* Keeps a copy of a stanza of ours until the client acknowledges it; false over the limit. */
+bool session_keep_added(struct session *s, const char *stanza);
+/* The client acknowledged: only the newest `left` are kept. */
+void session_drop_added(struct session *s, size_t left);

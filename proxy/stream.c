@@ -1,0 +1,493 @@
+/*
+ * The life of a client's stream. What a newcomer gets wrong: stream_end may be called under any
+ * callback, so it closes both ends at once and leaves the memory to the end of the turn.
+ */
+#include "proxy/stream.h"
+
+#include "proxy/log.h"
+#include "proxy/peers.h"
+#include "proxy/roomlink.h"
+#include "xmpp/framing.h"
+#include "xmpp/query.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define EARLY_MAX 65536
+#define TOKEN_MAX 65536
+
+struct close_kind {
+    const char *name;
+    bool is_ordinary;
+    uint16_t code;
+    const char *error, *text;
+};
+
+static const struct close_kind close_kinds[] = {
+#define CLOSE_KIND(name, ordinary, code, error, text) {#name, ordinary, code, error, text},
+    CLOSE_REASONS(CLOSE_KIND)
+#undef CLOSE_KIND
+};
+
+void stream_name(struct stream *s)
+{
+    const char *jid = s->session && s->session->full_jid ? s->session->full_jid : NULL;
+
+    snprintf(s->tag, sizeof s->tag, jid ? "c%llu %s %.110s" : "c%llu %s",
+             (unsigned long long)s->ordinal, s->address, jid);
+}
+
+void stream_forget_join(struct stream *s)
+{
+    loop_undefer(s->proxy->loop, &s->settle);
+    s->join = 0;
+    s->join_is_settled = false;
+    free(s->held);
+    free(s->held_room);
+    s->held = s->held_room = NULL;
+    s->held_len = 0;
+}
+
+void stream_forget_owner_set(struct stream *s, size_t i, int64_t now)
+{
+    if (!s->owner_sets[i].id)
+        return;
+    rooms_owner_set(s->proxy->rooms, s->owner_sets[i].room, true, now);
+    free(s->owner_sets[i].id);
+    free(s->owner_sets[i].room);
+    s->owner_sets[i].id = s->owner_sets[i].room = NULL;
+}
+
+static void stream_free(struct stream *s)
+{
+    assert(!s->client && !s->server && !s->conn && !s->upstream && !s->session);
+    loop_undefer(s->proxy->loop, &s->release);
+    if (s->is_counted)
+        peers_remove(s->proxy->peers, &s->key);
+    *s->link = s->next;
+    if (s->next)
+        s->next->link = s->link;
+    s->proxy->streams_len--;
+    buf_done(&s->early);
+    token_done(&s->token);
+    free(s->resume_id);
+    free(s->response);
+    free(s);
+}
+
+static void release(struct deferred *work)
+{
+    stream_free((struct stream *)((char *)work - offsetof(struct stream, release)));
+}
+
+static void settle(struct deferred *work)
+{
+    stream_carry_out((struct stream *)((char *)work - offsetof(struct stream, settle)));
+}
+
+/* Lets go of the rooms and of the session: held joins, owner forms in flight, places. */
+static void leave(struct stream *s, bool clean)
+{
+    int64_t now = loop_now(s->proxy->loop);
+
+    if (s->join)
+        roomlink_cancel(s->proxy->link, s->join, now);
+    stream_forget_join(s);
+    for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++)
+        stream_forget_owner_set(s, i, now);
+    if (s->session)
+        session_leave(s->proxy->sessions, s->session, clean, now);
+    s->session = NULL;
+}
+
+/* What the client is told beside the close frame (RFC 7395 section 3.6.1: an error comes in an open
+ * stream, so one that Prosody had not opened yet is opened first). */
+static void tell_error(struct stream *s, const char *condition, const char *text)
+{
+    struct buf out = BUF_INIT;
+
+    if (!s->is_opened) {
+        framing_open_answer(&out, s->proxy->config->xmpp.domain, "vestibule");
+        wsock_send(s->client, out.data, out.len);
+        buf_clear(&out);
+    }
+    framing_stream_error(&out, condition, text);
+    if (!out.failed)
+        wsock_send(s->client, out.data, out.len);
+    buf_clear(&out);
+    framing_close(&out);
+    if (!out.failed)
+        wsock_send(s->client, out.data, out.len);
+    buf_done(&out);
+}
+
+/* Prosody is told as the client would have: a stream that the proxy ends for an error is over, one
+ * that broke may be resumed. */
+static void close_server(struct stream *s, const struct close_kind *kind, uint16_t code,
+                         const char *text, size_t len)
+{
+    struct buf out = BUF_INIT;
+
+    if (kind->error && kind->error[0]) {
+        framing_close(&out);
+        if (!out.failed)
+            wsock_send(s->server, out.data, out.len);
+        buf_done(&out);
+        wsock_close(s->server, 1000, NULL, 0);
+    } else {
+        wsock_close(s->server, kind->code == CLOSE_CARRIED ? code : 0, text, len);
+    }
+    s->server = NULL;
+}
+
+static void log_end(const struct stream *s, const struct close_kind *kind, const char *detail)
+{
+    char age[32];
+
+    snprintf(age, sizeof age, "%.1f", (double)(loop_now(s->proxy->loop) - s->since) / 1000.0);
+    log_event(kind->is_ordinary ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, s->tag, "stream ended",
+              {"why", kind->name}, {"text", kind->text}, {"detail", detail}, {"age_s", age});
+}
+
+static void end(struct stream *s, enum close_reason reason, const char *detail, uint16_t code,
+                const char *text, size_t len)
+{
+    const struct close_kind *kind = &close_kinds[reason];
+
+    if (s->state == STREAM_ENDED)
+        return;
+    log_end(s, kind, detail);
+    s->state = STREAM_ENDED;
+    leave(s, s->is_closing || kind->error);
+    if (s->upstream)
+        upstream_cancel(s->upstream);
+    s->upstream = NULL;
+    if (s->conn)
+        conn_close(s->conn);
+    s->conn = NULL;
+    if (s->client && kind->error)
+        tell_error(s, kind->error, detail ? detail : kind->text);
+    if (s->client)
+        wsock_close(s->client, kind->code == CLOSE_CARRIED ? code : kind->code,
+                    kind->code == CLOSE_CARRIED ? text : kind->text,
+                    kind->code == CLOSE_CARRIED ? len : strlen(kind->text));
+    s->client = NULL;
+    if (s->server)
+        close_server(s, kind, code, text, len);
+    loop_defer(s->proxy->loop, &s->release);
+}
+
+void stream_end(struct stream *s, enum close_reason reason, const char *detail)
+{
+    end(s, reason, detail, 0, NULL, 0);
+}
+
+void stream_end_carried(struct stream *s, enum close_reason reason, uint16_t code, const char *text,
+                        size_t len)
+{
+    end(s, reason, NULL, code, text, len);
+}
+
+/* The two WebSockets. */
+
+bool stream_send_client(struct stream *s, const char *data, size_t len)
+{
+    if (s->state != STREAM_OPEN)
+        return false;
+    wsock_send(s->client, data, len);
+    if (wsock_is_full(s->client))
+        wsock_stop(s->server, WSOCK_FULL);
+    return true;
+}
+
+bool stream_send_server(struct stream *s, const char *data, size_t len)
+{
+    if (s->state != STREAM_OPEN)
+        return false;
+    wsock_send(s->server, data, len);
+    if (wsock_is_full(s->server))
+        wsock_stop(s->client, WSOCK_FULL);
+    return true;
+}
+
+static void client_message(void *owner, const char *data, size_t len)
+{
+    stream_client_message(owner, data, len);
+}
+
+static void client_closed(void *owner, uint16_t code, const char *text, size_t len)
+{
+    struct stream *s = owner;
+
+    s->client = NULL;
+    stream_end_carried(s, CLOSE_CLIENT_CLOSED, code, text, len);
+}
+
+static void client_lost(void *owner, uint16_t code, const char *why)
+{
+    struct stream *s = owner;
+
+    s->client = NULL;
+    if (code)
+        end(s, CLOSE_FRAMING, why, code, why, strlen(why));
+    else
+        stream_end(s, CLOSE_CLIENT_LOST, NULL);
+}
+
+static void client_drained(void *owner)
+{
+    struct stream *s = owner;
+
+    if (s->server)
+        wsock_go(s->server, WSOCK_FULL);
+}
+
+static void server_message(void *owner, const char *data, size_t len)
+{
+    stream_server_message(owner, data, len);
+}
+
+static void server_closed(void *owner, uint16_t code, const char *text, size_t len)
+{
+    struct stream *s = owner;
+
+    s->server = NULL;
+    stream_end_carried(s, CLOSE_PROSODY_CLOSED, code, text, len);
+}
+
+static void server_lost(void *owner, uint16_t code, const char *why)
+{
+    struct stream *s = owner;
+
+    s->server = NULL;
+    stream_end(s, CLOSE_PROSODY_LOST, why);
+}
+
+static void server_drained(void *owner)
+{
+    struct stream *s = owner;
+
+    if (s->client)
+        wsock_go(s->client, WSOCK_FULL);
+}
+
+static const struct wsock_callbacks client_events = {
+    .message = client_message,
+    .closed = client_closed,
+    .lost = client_lost,
+    .drained = client_drained,
+};
+
+static const struct wsock_callbacks server_events = {
+    .message = server_message,
+    .closed = server_closed,
+    .lost = server_lost,
+    .drained = server_drained,
+};
+
+/* Opening: the client's upgrade is answered once Prosody's is. */
+
+static void upstream_opened(void *owner, struct wsock *w)
+{
+    struct stream *s = owner;
+
+    s->upstream = NULL;
+    s->server = w;
+    wsock_adopt(w, &server_events, s);
+    proxy_upstream_up(s->proxy);
+    s->client = wsock_new(s->conn, WS_SERVER, s->proxy->config->limits.stanza, &client_events, s,
+                          (const uint8_t *)s->early.data, s->early.len);
+    if (!s->client) {
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+        return;
+    }
+    buf_add_str(conn_output(s->conn), s->response);
+    s->conn = NULL;
+    free(s->response);
+    s->response = NULL;
+    buf_done(&s->early);
+    s->state = STREAM_OPEN;
+    wsock_start(s->client);
+    wsock_start(s->server);
+}
+
+static void upstream_failed(void *owner, int status, const char *why)
+{
+    struct stream *s = owner;
+
+    s->upstream = NULL;
+    if (status >= 400 && status <= 599) {
+        handshake_refuse(conn_output(s->conn), status, why);
+    } else {
+        handshake_refuse(conn_output(s->conn), 502, "The XMPP server cannot be reached.");
+        proxy_upstream_down(s->proxy, why);
+    }
+    stream_end(s, CLOSE_PROSODY_LOST, why);
+}
+
+static const struct upstream_callbacks upstream_events = {
+    .opened = upstream_opened,
+    .failed = upstream_failed,
+};
+
+static void early_received(void *owner, uint8_t *data, size_t len)
+{
+    struct stream *s = owner;
+
+    buf_add(&s->early, data, len);
+    if (s->early.failed || s->early.len > EARLY_MAX)
+        stream_end(s, CLOSE_TOO_MUCH, "bytes before the upgrade was answered");
+}
+
+static void early_closed(void *owner, const char *why)
+{
+    struct stream *s = owner;
+
+    s->conn = NULL;
+    stream_end(s, CLOSE_CLIENT_LOST, why);
+}
+
+static const struct conn_callbacks conn_events = {
+    .received = early_received,
+    .closed = early_closed,
+};
+
+/* The URL's token wins over the header's (wire fact 2); the last of several in the URL is what
+ * Prosody would take, and two are not ours to judge. */
+static void read_token(struct stream *s, const struct http_head *request)
+{
+    const struct http_header *header = http_header(request, "authorization");
+    char *value = NULL;
+    size_t len = 0, count = 0;
+
+    switch (query_get(request->query.at, request->query.len, "token", &value, &len, &count)) {
+    case QUERY_OK:
+        if (count > 1)
+            token_unjudged(&s->token, "the URL has more than one token");
+        else
+            token_verify(value, len, &s->proxy->config->token, (int64_t)time(NULL), &s->token);
+        free(value);
+        return;
+    case QUERY_NO_MEMORY:
+        token_unjudged(&s->token, "out of memory");
+        return;
+    case QUERY_ABSENT:
+        break;
+    }
+    if (!header)
+        return;
+    if (http_header_count(request, "authorization") > 1)
+        token_unjudged(&s->token, "more than one Authorization header");
+    else if (header->value.len > 7 && strncasecmp(header->value.at, "Bearer ", 7) == 0)
+        token_verify(header->value.at + 7, header->value.len - 7, &s->proxy->config->token,
+                     (int64_t)time(NULL), &s->token);
+}
+
+static bool has_parameter(const struct http_head *request, const char *name)
+{
+    char *value = NULL;
+    size_t len, count;
+    enum query_result result =
+        query_get(request->query.at, request->query.len, name, &value, &len, &count);
+
+    free(value);
+    return result != QUERY_ABSENT;
+}
+
+static void open_upstream(struct stream *s, const struct http_head *request,
+                          const struct peer_identity *identity)
+{
+    struct buf response = BUF_INIT;
+    struct handshake_request onward = {.query = request->query,
+                                       .client = request,
+                                       .forwarded_for = identity->forwarded_for,
+                                       .client_is_trusted = identity->is_trusted};
+
+    handshake_accept(&response, request);
+    s->response = buf_take(&response);
+    if (s->response)
+        s->upstream = upstream_open(s->proxy->loop, &s->proxy->upstream, &onward,
+                                    &upstream_events, s);
+    if (!s->upstream) {
+        handshake_refuse(conn_output(s->conn), 503, "Out of memory.");
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    }
+}
+
+static struct stream *stream_make(struct proxy *proxy, struct conn *conn)
+{
+    struct stream *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->proxy = proxy;
+    s->session = session_new(s);
+    if (!s->session) {
+        free(s);
+        return NULL;
+    }
+    s->state = STREAM_CONNECTING;
+    s->conn = conn;
+    s->since = loop_now(proxy->loop);
+    s->ordinal = ++proxy->last_ordinal;
+    s->release.run = release;
+    s->settle.run = settle;
+    s->next = proxy->streams;
+    s->link = &proxy->streams;
+    if (s->next)
+        s->next->link = &s->next;
+    proxy->streams = s;
+    proxy->streams_len++;
+    return s;
+}
+
+void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *request,
+                const struct peer_identity *identity, const uint8_t *rest, size_t rest_len)
+{
+    struct stream *s = stream_make(proxy, conn);
+
+    if (!s) {
+        handshake_refuse(conn_output(conn), 503, "Out of memory.");
+        conn_close(conn);
+        return;
+    }
+    conn_set_owner(conn, &conn_events, s);
+    snprintf(s->address, sizeof s->address, "%s", identity->address);
+    s->key = identity->key;
+    s->is_counted = true; /* the listener counted it */
+    stream_name(s);
+    read_token(s, request);
+    s->has_previd = has_parameter(request, "previd") || has_parameter(request, "customusername");
+    log_line(LOG_LEVEL_DEBUG, s->tag, "stream begins, token: %s%s%s",
+             s->token.status == TOKEN_VALID ? "valid" : "not used",
+             s->token.status == TOKEN_VALID ? "" : ": ",
+             s->token.status == TOKEN_VALID  ? ""
+             : s->token.status == TOKEN_NONE ? "none"
+                                             : s->token.reason);
+    if (s->token.status == TOKEN_REFUSED && proxy->config->refuse_invalid_token) {
+        handshake_refuse(conn_output(conn), 403, s->token.reason);
+        stream_end(s, CLOSE_TOKEN_REFUSED, s->token.reason);
+        return;
+    }
+    buf_add(&s->early, rest, rest_len);
+    open_upstream(s, request, identity);
+}
+
+void streams_tick(struct proxy *proxy, int64_t now)
+{
+    const struct config *config = proxy->config;
+    struct stream *next;
+
+    for (struct stream *s = proxy->streams; s; s = next) {
+        next = s->next;
+        if (s->state == STREAM_ENDED)
+            continue;
+        if (!s->is_logged_in && now - s->since > config->limits.handshake_timeout_ms)
+            stream_end(s, CLOSE_HANDSHAKE_TIMEOUT, NULL);
+        else if (s->state == STREAM_OPEN &&
+                 now - conn_last_activity(wsock_conn(s->client)) > config->limits.idle_timeout_ms)
+            stream_end(s, CLOSE_IDLE, NULL);
+    }
+}

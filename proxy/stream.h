@@ -1,0 +1,93 @@
+/*
+ * A client's stream: its WebSocket, the one to Prosody opened for it, and what was learnt of it on the
+ * way. One object with two ends; both end through stream_end, with a reason.
+ */
+#pragma once
+
+#include "proxy/close_reasons.h"
+#include "proxy/peers.h"
+#include "proxy/proxy.h"
+#include "proxy/session.h"
+#include "policy/rooms.h"
+
+enum stream_state {
+    STREAM_CONNECTING, /* the client's upgrade waits for Prosody's */
+    STREAM_OPEN,
+    STREAM_ENDED, /* closed both ways; freed at the end of the turn */
+};
+
+/* Owner-form submits of the client not answered yet. */
+#define STREAM_OWNER_SETS_MAX 8
+
+struct stream {
+    struct proxy *proxy;
+    enum stream_state state;
+    uint64_t ordinal;
+    char address[64]; /* the real client's */
+    char tag[192];    /* of its log lines: ordinal, address, JID as learnt */
+    struct in6_addr key; /* by which connections_per_ip counts it */
+    bool is_counted;
+    int64_t since;
+
+    struct conn *conn; /* the client's, until its WebSocket is open */
+    struct buf early;  /* what it sent before that */
+    char *response;    /* the 101 that waits for Prosody's */
+    struct upstream *upstream;
+    struct wsock *client, *server;
+
+    struct token token;
+    bool has_previd; /* the URL names a former session: the JID may be an old one */
+    bool is_anonymous; /* logged in by SASL ANONYMOUS */
+    bool is_logged_in;
+    bool is_opened;  /* Prosody answered <open/> */
+    bool is_closing; /* an XMPP <close/> or stream error passed, either way */
+    bool said_misused;
+    bool awaits_bind, awaits_resume; /* the client waits for the answer */
+    struct session *session; /* NULL once it went on elsewhere */
+    char *resume_id;
+    uint32_t resume_h; /* what the client said it has, in its own count */
+
+    /* A held join. */
+    uint64_t join; /* its id, 0 when none is held */
+    bool join_is_settled;
+    struct room_verdict verdict; /* its texts are fixed phrases, or verdict_reason */
+    char verdict_reason[256];
+    char *held; /* the join itself */
+    size_t held_len;
+    char *held_room;
+    enum applicant applicant;
+    const char *applicant_reason;
+    struct deferred settle;
+
+    struct {
+        char *id, *room;
+    } owner_sets[STREAM_OWNER_SETS_MAX];
+
+    struct deferred release;
+    struct stream *next, **link; /* proxy->streams */
+};
+
+/* A client asks for a WebSocket: opens the one to Prosody, and answers when that is open (or with the
+ * status that Prosody gave). Takes the conn, counted in proxy->peers; rest is what came behind the head. */
+void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *request,
+                const struct peer_identity *identity, const uint8_t *rest, size_t rest_len);
+/* The one way out. detail may be NULL. */
+void stream_end(struct stream *s, enum close_reason reason, const char *detail);
+/* As stream_end, with the code and text a peer closed with. */
+void stream_end_carried(struct stream *s, enum close_reason reason, uint16_t code, const char *text,
+                        size_t len);
+/* Once a second: deadlines. */
+void streams_tick(struct proxy *proxy, int64_t now);
+
+/* For stream_client.c, stream_server.c and roomlink.c. */
+void stream_name(struct stream *s); /* renews the tag */
+bool stream_send_client(struct stream *s, const char *data, size_t len);
+bool stream_send_server(struct stream *s, const char *data, size_t len);
+void stream_client_message(struct stream *s, const char *data, size_t len);
+void stream_server_message(struct stream *s, const char *data, size_t len);
+/* The rooms' verdict on a held join, maybe under rooms_join itself. */
+void stream_settled(struct stream *s, const struct room_verdict *verdict);
+/* Carries a settled verdict out. */
+void stream_carry_out(struct stream *s);
+void stream_forget_join(struct stream *s);
+void stream_forget_owner_set(struct stream *s, size_t i, int64_t now);
