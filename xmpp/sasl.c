@@ -148,7 +148,7 @@ static bool is_offered(const struct element *features, const char *mechanism)
     return false;
 }
 
-/* Adds <name xmlns=sasl>base64</name>. Whether an empty payload is written "=" (section 6.4.2). */
+/* Adds <name xmlns=sasl>base64</name>. */
 static enum sasl_result add_element(struct sasl *s, struct buf *out, const char *name,
                                     const char *payload, size_t len)
 {
@@ -162,7 +162,7 @@ static enum sasl_result add_element(struct sasl *s, struct buf *out, const char 
         buf_printf(out, " mechanism='%s'", s->mechanism);
     buf_add_str(out, ">");
     /* An empty initial response would read as none at all, hence "="; in <response/> nothing is
-     * simply nothing. */
+     * simply nothing (section 6.4.2). */
     buf_add_str(out, text != NULL ? text : is_auth ? "=" : "");
     buf_printf(out, "</%s>", name);
     wipe(text);
@@ -170,7 +170,7 @@ static enum sasl_result add_element(struct sasl *s, struct buf *out, const char 
     return out->failed ? broken(s, SASL_NO_MEMORY, "out of memory") : SASL_OK;
 }
 
-/* One step of the mechanism. *ret_reply (never NULL on SASL_OK) is freed with free_reply. */
+/* One step of the mechanism; *ret_reply is freed with free_reply. */
 static enum sasl_result step(struct sasl *s, const char *input, size_t len, char **ret_reply,
                              size_t *ret_len)
 {
@@ -193,6 +193,22 @@ static void free_reply(char *reply, size_t len)
     if (reply != NULL)
         explicit_bzero(reply, len);
     gsasl_free(reply);
+}
+
+/* Whether SASLprep takes user and password (RFC 4013). Asked before the mechanism does, since
+ * libgsasl 2.2.0 finds a bad password out in the middle of SCRAM, and leaks the salt then. */
+static enum sasl_result check_prepared(struct sasl *s)
+{
+    char *prepared = NULL;
+
+    int code = gsasl_saslprep(s->user, GSASL_ALLOW_UNASSIGNED, &prepared, NULL);
+    gsasl_free(prepared);
+    prepared = NULL;
+    if (code == GSASL_OK)
+        code = gsasl_saslprep(s->password, 0, &prepared, NULL);
+    wipe(prepared);
+    gsasl_free(prepared);
+    return code == GSASL_OK ? SASL_OK : broken_by(s, code);
 }
 
 enum sasl_result sasl_begin(struct sasl *s, const struct element *features, bool plain_allowed,
@@ -218,6 +234,9 @@ enum sasl_result sasl_begin(struct sasl *s, const struct element *features, bool
                       only_plain ? "the server offers only PLAIN, over a connection in clear"
                                  : "the server offers neither SCRAM nor PLAIN");
 
+    enum sasl_result result = check_prepared(s);
+    if (result != SASL_OK)
+        return result;
     int code = gsasl_client_start(s->gsasl, chosen, &s->session);
     if (code != GSASL_OK)
         return broken_by(s, code);
@@ -226,7 +245,7 @@ enum sasl_result sasl_begin(struct sasl *s, const struct element *features, bool
 
     char *reply = NULL;
     size_t len = 0;
-    enum sasl_result result = step(s, NULL, 0, &reply, &len);
+    result = step(s, NULL, 0, &reply, &len);
     if (result != SASL_OK)
         return result;
     result = add_element(s, out, "auth", reply, len);

@@ -8,6 +8,8 @@
  */
 #include "xmpp/websocket.h"
 
+#include "xmpp/utf8.h"
+
 #include <string.h>
 
 #define MAX_FRAGMENTS 1024
@@ -37,46 +39,6 @@ static void mask_bytes(uint8_t *to, const uint8_t *from, size_t len, const uint8
     }
     for (; i < len; i++)
         to[i] = from[i] ^ turned[i & 3];
-}
-
-/* How many bytes the UTF-8 character at p takes, 0 when there is none within len (RFC 3629). */
-static size_t utf8_character(const uint8_t *p, size_t len)
-{
-    size_t size;
-    uint8_t low = 0x80, high = 0xbf; /* of the second byte */
-
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] < 0xc2 || p[0] > 0xf4)
-        return 0;
-    size = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-    if (p[0] == 0xe0)
-        low = 0xa0; /* overlong */
-    else if (p[0] == 0xed)
-        high = 0x9f; /* surrogates */
-    else if (p[0] == 0xf0)
-        low = 0x90; /* overlong */
-    else if (p[0] == 0xf4)
-        high = 0x8f; /* beyond U+10FFFF */
-    if (len < size || p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < size; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return size;
-}
-
-static bool utf8_valid(const uint8_t *p, size_t len)
-{
-    while (len > 0) {
-        size_t size = utf8_character(p, len);
-        if (size == 0)
-            return false;
-        p += size;
-        len -= size;
-    }
-    return true;
 }
 
 static uint64_t read_number(const uint8_t *p, size_t size)
@@ -216,7 +178,7 @@ static enum ws_event finish_close(struct ws_decoder *d, struct ws_output *ret)
         ret->len = len - 2;
         if (!ws_close_code_valid(ret->code))
             return fail(d, ret, 1002, "close code not allowed");
-        if (!utf8_valid(d->control + 2, len - 2))
+        if (!utf8_valid(ret->data, ret->len))
             return fail(d, ret, 1007, "close reason is not UTF-8");
     }
     end(d);
