@@ -1,0 +1,174 @@
+// A whole deployment on ports and folders of its own: client -> nginx (TLS) -> Vestibule -> Prosody.
+//
+// With `direct` nginx goes straight to Prosody: how it is without Vestibule, to compare with and to
+// hold the stand-in modules to the wire facts.
+'use strict';
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { Client } = require('./client');
+const { Focus } = require('./focus');
+const { certificates } = require('./certificates');
+const { freePorts } = require('./ports');
+const { Prosody, passwords } = require('./prosody');
+const { Nginx } = require('./nginx');
+const { Vestibule } = require('./vestibule');
+const { token } = require('./token');
+
+const DOMAIN = 'meet.example.com';
+let rooms = 0;
+
+class Deployment {
+  // options: direct, config (over the YAML every scenario has), prosody (its environment), env
+  // (Vestibule's), expect (patterns of warnings that belong to the scenario), isServed, prosodyTls,
+  // listenTls, unixSocket, isProsodyUp.
+  constructor(options = {}) {
+    this.options = { isServed: true, isProsodyUp: true, ...options };
+    this.domain = DOMAIN;
+    this.muc = `conference.${DOMAIN}`;
+    this.auth = `auth.${DOMAIN}`;
+    this.service = `vestibule@${this.auth}`;
+    this.clients = [];
+  }
+
+  async start() {
+    this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'vestibule-e2e-'));
+    this.tls = certificates(DOMAIN);
+    const [nginx, vestibule, prosody, prosodyTls] = await freePorts(4);
+    this.prosody = new Prosody({
+      dir: this.folder('prosody'), domain: DOMAIN, port: prosody, tlsPort: prosodyTls,
+      tls: this.options.prosodyTls ? this.tls : null,
+    }, this.options.prosody);
+    this.ports = { nginx, vestibule, prosody, prosodyTls };
+    try {
+      if (this.options.isProsodyUp) await this.prosody.start();
+      if (!this.options.direct) await this.#startVestibule();
+      this.nginx = await new Nginx({
+        dir: this.folder('nginx'), domain: DOMAIN, port: nginx, tls: this.tls, backend: this.#backend(),
+      }).start();
+    } catch (error) {
+      await this.stop().catch(() => {});
+      throw error;
+    }
+    return this;
+  }
+
+  folder(name) {
+    const folder = path.join(this.dir, name);
+    fs.mkdirSync(folder, { recursive: true });
+    return folder;
+  }
+
+  async #startVestibule() {
+    const upstream = this.options.prosodyTls
+      ? `wss://127.0.0.1:${this.ports.prosodyTls}/xmpp-websocket` : this.prosody.url;
+    const config = typeof this.options.config === 'function' ? this.options.config(this) : this.options.config;
+    this.vestibule = new Vestibule({
+      dir: this.folder('vestibule'), domain: DOMAIN, port: this.ports.vestibule, upstream,
+    }, config, this.options.env);
+    await this.vestibule.start({ isServed: this.options.isServed && this.options.isProsodyUp });
+  }
+
+  #backend() {
+    if (this.options.direct) return `http://127.0.0.1:${this.ports.prosody}`;
+    if (this.options.unixSocket) return `http://unix:${this.options.unixSocket(this)}:`;
+    return `${this.options.listenTls ? 'https' : 'http'}://127.0.0.1:${this.ports.vestibule}`;
+  }
+
+  // Where a WebSocket of a user goes. via: nginx (default), vestibule or prosody. parameters: of the
+  // URL; query: the whole query string as it is; prefix: the tenant in the path.
+  address({ via = 'nginx', parameters = {}, query, tenant, headers, deflate } = {}) {
+    const text = query ?? new URLSearchParams(parameters).toString();
+    const base = {
+      nginx: () => `wss://localhost:${this.ports.nginx}${tenant ? `/${tenant}` : ''}/xmpp-websocket`,
+      vestibule: () => `ws://127.0.0.1:${this.ports.vestibule}/xmpp-websocket`,
+      prosody: () => this.prosody.url,
+    }[via]();
+    return {
+      url: text ? `${base}?${text}` : base,
+      headers: { Host: this.domain, ...headers },
+      ca: fs.readFileSync(this.tls.ca), servername: via === 'nginx' ? 'localhost' : undefined, deflate,
+    };
+  }
+
+  // An open WebSocket, nothing said on it yet.
+  async socket(options = {}) {
+    const client = options.client || new Client(options.name);
+    this.clients.push(client);
+    await client.open(this.address(options));
+    return client;
+  }
+
+  // A client that is logged in. room: goes into the URL and, when `as` is given, into a token made with
+  // these options ({} plain, {lobby: true} asks for the lobby); without `as` it is a guest.
+  async connect({ room, as, token: given, previd, resumes, ...options } = {}) {
+    const node = room && room.split('@')[0];
+    const text = given ?? (as && token(this.domain, as.room ?? node, as));
+    const parameters = { ...(node && { room: node }), ...(text && { token: text }), ...options.parameters };
+    if (resumes) parameters.previd = resumes.sm.id;
+    if (previd) parameters.previd = previd;
+    const client = await this.socket({ ...options, parameters });
+    client.resumes = resumes;
+    return client.login(this.domain);
+  }
+
+  guest(room, name, options) {
+    return this.connect({ room, name, ...options });
+  }
+
+  plain(room, name, options) {
+    return this.connect({ room, name, as: {}, ...options });
+  }
+
+  asker(room, name, options) {
+    return this.connect({ room, name, as: { lobby: true }, ...options });
+  }
+
+  // An account of the service host, straight on Prosody.
+  async account(name, client = new Client(name)) {
+    await this.socket({ via: 'prosody', client });
+    return client.login(this.auth, { name, password: passwords[name] });
+  }
+
+  async focus() {
+    this.jicofo ??= this.account('focus', new Focus());
+    return this.jicofo;
+  }
+
+  // A room as Jitsi has it when the first user comes: made by focus, who is inside.
+  async room(name = `room${++rooms}`) {
+    const focus = await this.focus();
+    return focus.createRoom(`${name}@${this.muc}`);
+  }
+
+  // A user who is inside and moderates.
+  async host(room, options = {}) {
+    const host = await this.connect({ room, name: 'host', as: {}, ...options });
+    await host.enter(room);
+    await (await this.focus()).makeModerator(room, host);
+    return host;
+  }
+
+  // Ends all of it and fails on what no run may leave behind.
+  async stop() {
+    const wrong = [];
+    const attempt = async (step) => {
+      try {
+        wrong.push(...(await step()) || []);
+      } catch (error) {
+        wrong.push(error.message);
+      }
+    };
+    for (const client of this.clients) if (client.socket) client.socket.terminate();
+    if (this.vestibule) await attempt(() => this.vestibule.stop(this.options.expect));
+    if (this.nginx) await attempt(() => this.nginx.stop());
+    if (this.prosody) {
+      await attempt(() => this.prosody.stop());
+      wrong.push(...this.prosody.complaints());
+    }
+    if (this.dir) fs.rmSync(this.dir, { recursive: true, force: true });
+    if (wrong.length) throw new Error(`after the scenario:\n${wrong.join('\n')}`);
+  }
+}
+
+module.exports = { Deployment, DOMAIN };

@@ -1,0 +1,82 @@
+// Starts the Prosody of tests/prosody, with the project's stand-ins or with Jitsi's own modules.
+'use strict';
+const fs = require('node:fs');
+const http = require('node:http');
+const path = require('node:path');
+const { Program } = require('./process');
+const { SECRET, APP_ID } = require('./token');
+
+const folder = path.resolve(__dirname, '../../prosody');
+const passwords = { vestibule: 'service-password', focus: 'focus-password', jvb: 'jvb-password' };
+const plugins = process.env.JITSI_PLUGINS ? path.resolve(process.env.JITSI_PLUGINS) : '';
+
+class Prosody {
+  // place: {dir, domain, port, tlsPort, tls: {certificate, key}}; env overrides the configuration's.
+  constructor(place, env = {}) {
+    Object.assign(this, place);
+    fs.mkdirSync(this.dir, { recursive: true });
+    this.env = {
+      XMPP_DOMAIN: this.domain,
+      PROSODY_DATA: this.dir,
+      PROSODY_MODULES: path.join(folder, 'modules'),
+      PROSODY_TEST_MODULES: 'test_echo,test_control',
+      PROSODY_HTTP_PORT: String(this.port),
+      PROSODY_HTTPS_PORT: this.tls ? String(this.tlsPort) : '',
+      ...(this.tls && { PROSODY_CERTIFICATE: this.tls.certificate, PROSODY_KEY: this.tls.key }),
+      JITSI_PLUGINS: plugins,
+      JWT_APP_ID: APP_ID,
+      JWT_APP_SECRET: SECRET,
+      SERVICE_PASSWORD: passwords.vestibule,
+      FOCUS_PASSWORD: passwords.focus,
+      JVB_AUTH_PASSWORD: passwords.jvb,
+      ...env,
+    };
+  }
+
+  async start() {
+    this.program = new Program('prosody', 'prosody', ['-F', '--config', path.join(folder, 'prosody.cfg.lua')],
+      { env: this.env });
+    await this.program.waitForLine(/Activated service 'http' on \[/);
+    await this.program.waitForLine(new RegExp(`lobby\\.${this.domain}|Serving 'websocket'`));
+    // The components come after the ports; what answers has read its configuration to the end.
+    await this.control('rooms');
+    return this;
+  }
+
+  async stop() {
+    if (!this.program) return;
+    const { code, signal } = await this.program.stop();
+    if (code !== 0) throw new Error(`prosody ended with code ${code}, signal ${signal}`);
+  }
+
+  // Its worst lines: a stand-in that fails must not pass for a Prosody that refuses.
+  complaints() {
+    return this.program ? this.program.lines.filter((line) => /\terror\t|traceback/i.test(line) && !plugins) : [];
+  }
+
+  get url() {
+    return `ws://127.0.0.1:${this.port}/xmpp-websocket`;
+  }
+
+  async #get(target) {
+    const body = await new Promise((resolve, reject) => {
+      http.get({ host: '127.0.0.1', port: this.port, path: target, agent: false }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (part) => { text += part; }).on('end', () => resolve(text));
+      }).on('error', reject);
+    });
+    return JSON.parse(body);
+  }
+
+  // See tests/prosody/modules/mod_test_control.lua.
+  async control(command, parameters = {}) {
+    return (await this.#get(`/test/control/${command}?${new URLSearchParams(parameters)}`)).result;
+  }
+
+  // What the requests on the WebSocket path brought, in order.
+  requests() {
+    return this.#get('/test/requests');
+  }
+}
+
+module.exports = { Prosody, passwords, hasJitsiPlugins: Boolean(plugins) };
