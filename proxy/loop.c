@@ -16,6 +16,7 @@
 #define TICK_MS 100
 #define SERVICE_BUFFER 65536
 #define CLIENT_VHOSTS_MAX 4
+#define CLOSE_TURNS 10
 
 struct loop {
     uv_loop_t uv;
@@ -37,6 +38,9 @@ struct loop {
     size_t random_left;
     bool is_stopping;
 };
+
+/* The process has one; loop_free says why it is not on the heap. */
+static struct loop the_loop;
 
 static void lws_log(int level, const char *line)
 {
@@ -104,21 +108,16 @@ static struct lws_context *context_new(struct loop *loop)
 struct loop *loop_new(void)
 {
     static const int numbers[2] = {SIGTERM, SIGINT};
-    struct loop *loop = calloc(1, sizeof *loop);
+    struct loop *loop = &the_loop;
 
-    if (!loop)
-        return NULL;
     loop->last = &loop->first;
-    if (uv_loop_init(&loop->uv) != 0) {
-        free(loop);
+    if (uv_loop_init(&loop->uv) != 0)
         return NULL;
-    }
     loop->lws = context_new(loop);
     if (!loop->lws) {
         log_line(LOG_LEVEL_ERROR, "loop", "libwebsockets could not be set up on libuv; is "
                                           "libwebsockets-evlib-uv installed?");
         uv_loop_close(&loop->uv);
-        free(loop);
         return NULL;
     }
     uv_prepare_init(&loop->uv, &loop->prepare);
@@ -168,11 +167,13 @@ void loop_free(struct loop *loop)
     uv_close((uv_handle_t *)&loop->tick, NULL);
     for (size_t i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&loop->signals[i], NULL);
+    /* On a foreign loop libwebsockets ends in two calls: the sockets, whose handles libuv closes in
+     * turns of its own, then the rest. The second frees two handles that libuv is still closing, so no
+     * turn may follow it and the loop itself stays as it is (it is static). */
     lws_context_destroy(loop->lws);
-    while (uv_run(&loop->uv, UV_RUN_NOWAIT) != 0)
-        ;
-    uv_loop_close(&loop->uv);
-    free(loop);
+    for (int i = 0; i < CLOSE_TURNS; i++)
+        uv_run(&loop->uv, UV_RUN_NOWAIT);
+    lws_context_destroy(loop->lws);
 }
 
 int64_t loop_now(const struct loop *loop)

@@ -22,7 +22,7 @@ struct deferred {
 
 struct loop;
 
-/* NULL when the loop or libwebsockets cannot be set up; the reason was logged. */
+/* The process's one loop; NULL when it or libwebsockets cannot be set up, and the reason was logged. */
 struct loop *loop_new(void);
 /* Runs until loop_stop, then until every handle is closed. */
 void loop_run(struct loop *loop);

@@ -211,7 +211,7 @@ static int run(const struct config *config)
         loop_on_signal(proxy.loop, on_signal, &stop);
         loop_on_tick(proxy.loop, on_tick, &stop);
         service_start(proxy.service);
-        log_line(LOG_LEVEL_INFO, TAG, "Vestibule " VESTIBULE_VERSION " listens on %s%s:%u%s, Prosody is %s",
+        log_line(LOG_LEVEL_INFO, TAG, "Vestibule " VESTIBULE_VERSION " listening on %s%s:%u%s, Prosody is %s",
                  config->listen.unix_path ? "unix:" : config->listen.host,
                  config->listen.unix_path ? config->listen.unix_path : "", config->listen.port,
                  config->listen.path, config->upstream.url);
