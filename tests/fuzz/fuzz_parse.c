@@ -1,0 +1,80 @@
+/*
+ * The parser on any bytes: no crash, limits kept, and the same view as expat's (with HAVE_EXPAT).
+ * The parser is used again from input to input, as in the program.
+ */
+#include "xmpp/muc.h"
+#include "xmpp/stanza.h"
+
+#ifdef HAVE_EXPAT
+#include "tests/fuzz/expat_tree.h"
+#endif
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct parse_limits limits = {
+    .bytes = 64 * 1024, .depth = 32, .elements = 500, .attributes = 32};
+
+static size_t walk(const struct element *e, size_t depth)
+{
+    size_t elements = 1, attributes = 0;
+    if (depth > limits.depth)
+        abort();
+    for (const struct attribute *a = e->attributes; a; a = a->next)
+        attributes += strlen(a->ns) + strlen(a->name) + strlen(a->value) > 0;
+    if (attributes > limits.attributes || strlen(e->text) > limits.bytes)
+        abort();
+    for (const struct element *c = e->first_child; c; c = c->next) {
+        if (c->parent != e)
+            abort();
+        elements += walk(c, depth + 1);
+    }
+    return elements;
+}
+
+static bool count_item(void *ctx, const struct muc_item *item)
+{
+    ++*(size_t *)ctx;
+    return item->jid && item->nick && item->role && item->affiliation;
+}
+
+static void read_everything(const struct element *root)
+{
+    struct buf out = BUF_INIT;
+    struct muc_presence presence;
+    struct muc_form form;
+    struct muc_info info;
+    size_t items = 0;
+    if (muc_is_join(root) && stanza_kind(root) != STANZA_PRESENCE)
+        abort();
+    muc_read_presence(root, &presence);
+    if (muc_read_form(root, &form) && muc_is_owner_set(root))
+        abort();
+    (void)muc_read_info(root, &info);
+    if (!muc_read_items(root, count_item, &items))
+        abort();
+    (void)muc_is_config_change(root);
+    stanza_error(&out, root, "to@example.com", "cancel", "item-not-found", root->text);
+    buf_done(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct parser *parser;
+    const struct element *root = NULL;
+    if (!parser && !(parser = parser_new()))
+        return 0;
+    (void)stanza_peek((const char *)data, size);
+    if (parser_read(parser, (const char *)data, size, &limits, &root) != PARSE_OK)
+        return 0;
+    if (walk(root, 1) > limits.elements)
+        abort();
+    read_everything(root);
+#ifdef HAVE_EXPAT
+    expat_compare((const char *)data, size, root);
+#endif
+    return 0;
+}
