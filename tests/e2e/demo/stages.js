@@ -78,7 +78,7 @@ class Elsewhere extends Deployment {
 // The stage the environment asks for.
 function stage(environment = process.env) {
   const { DEMO_NGINX: nginx, DEMO_PROSODY: prosody, DEMO_CA: ca } = environment;
-  return nginx ? new Elsewhere({ nginx, prosody, ca }) : new Here();
+  return nginx ? new Elsewhere({ nginx, prosody, ca }) : new Here({ config: { limits: { connections: 1000 } } });
 }
 
 module.exports = { stage };

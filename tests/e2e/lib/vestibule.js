@@ -8,7 +8,7 @@ const { passwords } = require('./prosody');
 const { toYaml, merge } = require('./yaml');
 
 const binary = path.resolve(process.env.VESTIBULE || path.join(__dirname, '../../../build-test/vestibule'));
-const LOGGED_IN = /^\S+ INFO service: logged in|"logged in/i;
+const LOGGED_IN = /^\S+ INFO +\[service\] logged in|"logged in/i;
 const SANITIZER = /(Address|Leak|Memory|UndefinedBehavior)Sanitizer|runtime error:|Assertion .* failed/;
 const LEVEL = /^\S+ +(ERROR|WARN)\b|"level":"(error|warn)"/i;
 
