@@ -29,8 +29,8 @@ struct sm {
 
 void sm_init(struct sm *sm);
 void sm_done(struct sm *sm);
-/* <enable/> was sent by the client (up counts from here) / <enabled/> by the server (down does). Each
- * begins its direction at zero. When <failed/> answers instead: sm_done. */
+/* <enable/> was sent by the client (up counts from here) / <enabled/> by the server (down does).
+ * Each begins its direction at zero. When <failed/> answers instead: sm_done. */
 void sm_start_up(struct sm *sm);
 void sm_start_down(struct sm *sm);
 
@@ -48,8 +48,8 @@ uint32_t sm_ack(struct sm_direction *d, uint32_t receiver_h);
 uint32_t sm_translate(const struct sm_direction *d, uint32_t receiver_h);
 /* The stream was resumed where the receiver has h: the sender sends again what lies behind, so the
  * direction is set back there and the marks behind it are gone (added stanzas among them that are
- * still wanted must be added again). Returns what sm_translate did. For up at <resumed/> with its h,
- * for down then with the h of the client's <resume/>. */
+ * still wanted must be added again). Returns what sm_translate did. For up at <resumed/> with its
+ * h, for down then with the h of the client's <resume/>. */
 uint32_t sm_rewind(struct sm_direction *d, uint32_t receiver_h);
 /* How many of our added stanzas lie behind h in the receiver's count: those it has not seen. */
 size_t sm_added_after(const struct sm_direction *d, uint32_t receiver_h);

@@ -54,7 +54,7 @@ static void *remember(void *block)
     if (!tracking || block == NULL)
         return block;
     size_t i = table_place((uintptr_t)block);
-    /* The address may be known already: a shared library freed the earlier block behind our back. */
+    /* It may be known already: a shared library freed the earlier block behind our back. */
     if (table[i] == 0) {
         if (++live > TABLE_SIZE / 2) {
             fprintf(stderr, "alloc: more live blocks than the table holds\n");

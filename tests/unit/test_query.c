@@ -70,7 +70,7 @@ static void test_values(void **state)
         enum query_result result = query_get(exact, query_len, "token", &value, &len, &count);
         if (result != (cases[i].value != NULL ? QUERY_OK : QUERY_ABSENT))
             fail_msg("%s: result %d", cases[i].name, result);
-        if (result == QUERY_OK) {
+        if (cases[i].value != NULL) {
             if (strcmp(value, cases[i].value) != 0 || len != strlen(value) ||
                 count != cases[i].count)
                 fail_msg("%s: \"%s\", %zu bytes, %zu times", cases[i].name, value, len, count);

@@ -97,19 +97,20 @@ static const struct element *parse(struct exchange *x, const char *xml)
 
 static enum sasl_result begin(struct exchange *x, const char *mechanisms, bool plain_allowed)
 {
-    char xml[1000], list[500] = "", copy[200];
+    struct buf xml = BUF_INIT;
 
-    snprintf(copy, sizeof(copy), "%s", mechanisms);
-    for (char *save, *m = strtok_r(copy, " ", &save); m != NULL; m = strtok_r(NULL, " ", &save)) {
-        strcat(list, "<mechanism>");
-        strcat(strcat(list, m), "</mechanism>");
+    buf_add_str(&xml,
+                "<stream:features xmlns:stream='" NS_STREAMS "'><mechanisms xmlns='" NS_SASL "'>");
+    while (*mechanisms != '\0') {
+        size_t len = strcspn(mechanisms, " ");
+        buf_printf(&xml, "<mechanism>%.*s</mechanism>", (int)len, mechanisms);
+        mechanisms += len + (mechanisms[len] == ' ');
     }
-    snprintf(xml, sizeof(xml),
-             "<stream:features xmlns:stream='" NS_STREAMS "'><mechanisms xmlns='" NS_SASL
-             "'>%s</mechanisms></stream:features>",
-             list);
+    buf_add_str(&xml, "</mechanisms></stream:features>");
     buf_clear(&x->out);
-    return sasl_begin(x->client, parse(x, xml), plain_allowed, &x->out);
+    enum sasl_result result = sasl_begin(x->client, parse(x, xml.data), plain_allowed, &x->out);
+    buf_done(&xml);
+    return result;
 }
 
 static enum sasl_result challenge(struct exchange *x, const char *base64)
