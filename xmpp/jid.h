@@ -25,7 +25,9 @@ enum jid_result {
 };
 
 /* Reads and prepares text (len bytes, UTF-8, need not be terminated). *ret is written only on JID_OK
- * and is then released with jid_done. A trailing dot of the domain is removed, as Prosody does. */
+ * and is then released with jid_done. A trailing dot of the domain is removed, as Prosody does. What is
+ * refused is no address that points elsewhere: for a few odd spellings Prosody may still know a room
+ * (jid.c), so a stanza to it is answered jid-malformed, as Prosody answers, and not forwarded. */
 enum jid_result jid_parse(const char *text, size_t len, struct jid *ret)
     __attribute__((warn_unused_result));
 void jid_done(struct jid *jid); /* accepts a zeroed jid; leaves it zeroed */

@@ -40,7 +40,7 @@ struct parse_limits {
     size_t bytes;      /* of the message */
     size_t depth;      /* of nested elements */
     size_t elements;   /* in all */
-    size_t attributes; /* of one element */
+    size_t attributes; /* of one element, namespace declarations among them */
 };
 
 struct parser;
