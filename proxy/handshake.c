@@ -4,7 +4,8 @@
  */
 #include "proxy/handshake.h"
 
-#include <libwebsockets.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <string.h>
 
 static const char *const not_forwarded[] = {
@@ -30,14 +31,11 @@ static bool is_one_of(struct http_slice name, const char *const *names, size_t l
 
 static bool is_key(struct http_slice value)
 {
-    char decoded[32];
-    char text[HANDSHAKE_KEY_LEN + 1];
+    unsigned char decoded[HANDSHAKE_KEY_LEN];
 
-    if (value.len != HANDSHAKE_KEY_LEN)
-        return false;
-    memcpy(text, value.at, value.len);
-    text[value.len] = '\0';
-    return lws_b64_decode_string(text, decoded, sizeof decoded) == 16;
+    return value.len == HANDSHAKE_KEY_LEN && value.at[22] == '=' && value.at[23] == '=' &&
+           value.at[21] != '=' &&
+           EVP_DecodeBlock(decoded, (const unsigned char *)value.at, HANDSHAKE_KEY_LEN) == 18;
 }
 
 bool handshake_is_upgrade(const struct http_head *request)
@@ -83,8 +81,8 @@ static void accept_of(const char *key, size_t key_len, char ret[HANDSHAKE_ACCEPT
 
     memcpy(text, key, key_len);
     memcpy(text + key_len, guid, sizeof guid - 1);
-    lws_SHA1(text, key_len + sizeof guid - 1, hash);
-    lws_b64_encode_string((const char *)hash, sizeof hash, ret, HANDSHAKE_ACCEPT_LEN + 1);
+    SHA1(text, key_len + sizeof guid - 1, hash);
+    EVP_EncodeBlock((unsigned char *)ret, hash, sizeof hash);
 }
 
 void handshake_accept(struct buf *out, const struct http_head *request)
@@ -192,7 +190,7 @@ void handshake_request(struct buf *out, const struct handshake_request *request)
 
 void handshake_make_key(const uint8_t random[16], char ret[HANDSHAKE_KEY_LEN + 1])
 {
-    lws_b64_encode_string((const char *)random, 16, ret, HANDSHAKE_KEY_LEN + 1);
+    EVP_EncodeBlock((unsigned char *)ret, random, 16);
 }
 
 bool handshake_completes(const struct http_head *response, const char *key, const char **ret_why)

@@ -207,6 +207,7 @@ static int run(const struct config *config)
     int status = 1;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* a closing terminal ends no meeting */
     if (proxy_set_up(&proxy)) {
         loop_on_signal(proxy.loop, on_signal, &stop);
         loop_on_tick(proxy.loop, on_tick, &stop);

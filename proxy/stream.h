@@ -38,6 +38,7 @@ struct stream {
     struct token token;
     bool has_previd; /* the URL names a former session: the JID may be an old one */
     bool is_anonymous; /* logged in by SASL ANONYMOUS */
+    bool was_refused;  /* a SASL attempt failed: Prosody may have forgotten the token (wire fact 3) */
     bool is_logged_in;
     bool is_opened;  /* Prosody answered <open/> */
     bool is_closing; /* an XMPP <close/> or stream error passed, either way */

@@ -167,6 +167,11 @@ static void judge(struct stream *s, const struct muc_room *room)
         return;
     }
     s->applicant = applicant_of(&s->token, &s->proxy->config->token, room, &s->applicant_reason);
+    /* Whether Prosody still has the token is not known, so it opens nothing; what it asks stays. */
+    if (s->was_refused && s->applicant == APPLICANT_PLAIN) {
+        s->applicant = APPLICANT_GUEST;
+        s->applicant_reason = "a login of this stream was refused before";
+    }
     log_misused_claim(s);
 }
 

@@ -364,6 +364,9 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
     case STANZA_OPEN:
         s->is_opened = true;
         break;
+    case STANZA_SASL_FAILURE:
+        s->was_refused = true;
+        break;
     case STANZA_CLOSE:
     case STANZA_STREAM_ERROR:
         s->is_closing = true;
