@@ -124,20 +124,42 @@ static void forward(struct stream *s, const char *data, size_t len)
         sm_passed(&s->session->sm.up);
 }
 
-static enum muc_place locate(struct stream *s, const struct element *e, struct muc_room *ret)
+/* Answers a stanza in place of Prosody: the client's count goes up by one that Prosody never saw, and
+ * Prosody's by one that we added. */
+static void answer(struct stream *s, const struct element *e, const char *type,
+                   const char *condition, const char *text)
+{
+    struct session *session = s->session;
+    struct buf out = BUF_INIT;
+
+    stanza_error(&out, e, session->full_jid, type, condition, text);
+    if (out.failed)
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    else if (session->sm.enabled &&
+             (!sm_withheld(&session->sm.up) || !sm_added(&session->sm.down) ||
+              !session_keep_added(session, out.data)))
+        stream_end(s, CLOSE_TOO_MUCH, "refused joins without an acknowledgement");
+    else
+        stream_send_client(s, out.data, out.len);
+    buf_done(&out);
+}
+
+/* *ret_error says why its address is none, JID_OK where it is one or there is none. */
+static enum muc_place locate(struct stream *s, const struct element *e, struct muc_room *ret,
+                             enum jid_result *ret_error)
 {
     const char *to = element_attribute(e, "to");
     struct jid address;
     enum muc_place place;
     bool no_memory = false;
-    enum jid_result result;
 
+    *ret_error = JID_OK;
     if (!to)
         return MUC_ELSEWHERE;
-    result = jid_parse(to, strlen(to), &address);
-    if (result == JID_NO_MEMORY)
+    *ret_error = jid_parse(to, strlen(to), &address);
+    if (*ret_error == JID_NO_MEMORY)
         stream_end(s, CLOSE_NO_MEMORY, NULL);
-    if (result != JID_OK)
+    if (*ret_error != JID_OK)
         return MUC_ELSEWHERE;
     place = muc_locate(&s->proxy->config->xmpp, &address, ret, &no_memory);
     jid_done(&address);
@@ -224,13 +246,21 @@ static void presence(struct stream *s, const struct element *e, const char *data
 {
     struct muc_room room;
     enum muc_place place;
+    enum jid_result error;
     bool is_taken = false;
 
     if (!s->session || !s->session->full_jid || !muc_is_join(e)) {
         forward(s, data, len);
         return;
     }
-    place = locate(s, e, &room);
+    place = locate(s, e, &room, &error);
+    if (error != JID_OK) {
+        /* Prosody prepares addresses with another library: what only it can read would be a room we
+         * did not see. */
+        if (s->state == STREAM_OPEN)
+            answer(s, e, "modify", "jid-malformed", jid_result_text(error));
+        return;
+    }
     if (place == MUC_MAIN && room.nick[0] &&
         !session_find_place(s->session, room.jid, false))
         is_taken = take_join(s, &room, data, len);
@@ -245,7 +275,8 @@ static void owner_set(struct stream *s, const struct element *e)
 {
     const char *id = element_attribute(e, "id");
     struct muc_room room;
-    enum muc_place place = id ? locate(s, e, &room) : MUC_ELSEWHERE;
+    enum jid_result error;
+    enum muc_place place = id ? locate(s, e, &room, &error) : MUC_ELSEWHERE;
     size_t i = 0;
 
     if (place == MUC_ELSEWHERE)
@@ -372,30 +403,16 @@ static void log_verdict(const struct stream *s)
               {"held_ms", held});
 }
 
-/* Answers the held join as the room would: the client's count goes up by one that Prosody never saw,
- * and Prosody's by one that we added. */
 static void answer_refused(struct stream *s)
 {
     const struct parse_limits limits = {.bytes = s->held_len, .depth = 64, .elements = 8192,
                                         .attributes = 64};
-    struct session *session = s->session;
     const struct element *e = NULL;
-    struct buf out = BUF_INIT;
 
-    if (parser_read(s->proxy->parser, s->held, s->held_len, &limits, &e) != PARSE_OK) {
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-        return;
-    }
-    stanza_error(&out, e, session->full_jid, s->verdict.error_type, s->verdict.error_condition,
-                 s->verdict.reason);
-    if (out.failed || (session->sm.enabled &&
-                       (!sm_withheld(&session->sm.up) || !sm_added(&session->sm.down) ||
-                        !session_keep_added(session, out.data))))
-        stream_end(s, out.failed ? CLOSE_NO_MEMORY : CLOSE_TOO_MUCH,
-                   out.failed ? NULL : "refused joins without an acknowledgement");
+    if (parser_read(s->proxy->parser, s->held, s->held_len, &limits, &e) == PARSE_OK)
+        answer(s, e, s->verdict.error_type, s->verdict.error_condition, s->verdict.reason);
     else
-        stream_send_client(s, out.data, out.len);
-    buf_done(&out);
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
 }
 
 void stream_carry_out(struct stream *s)
