@@ -90,13 +90,15 @@ void room_free(struct room *room)
     free(room);
 }
 
-/* A state that nobody watches any more is no knowledge. */
+/* A state that nobody watches any more is no knowledge. While joins are on their way it may be used
+ * for them, by those who can do with less than certainty. */
 static void fade(struct room *room)
 {
     if (room->watching == 0) {
         room->confirmed = false;
     }
-    if (room->state == LOBBY_NO_ROOM || (room->watching == 0 && TAILQ_EMPTY(&room->in_flight))) {
+    if (room->state == LOBBY_NO_ROOM ||
+        (room->watching == 0 && TAILQ_EMPTY(&room->held) && TAILQ_EMPTY(&room->in_flight))) {
         room_forget_state(room);
     }
 }
@@ -138,7 +140,7 @@ void room_run(struct room *room, const struct room_answer *answer, int64_t now)
         answer = NULL;
     } while (result == STEP_MORE);
     members_send(room, now);
-    if (room->step == ROOM_IDLE) {
+    if (!room_holds_all(room) && room->step != ROOM_REPAIRING) {
         fade(room);
     }
     check(room);
