@@ -86,7 +86,7 @@ VirtualHost(domain)
 
 VirtualHost(auth)
 	authentication = "internal_hashed"
-	modules_enabled = { jitsi and "limits_exception" or nil, "meet_accounts" }
+	modules_enabled = { "meet_accounts", jitsi and "limits_exception" or nil }
 	meet_accounts = {
 		vestibule = ENV_SERVICE_PASSWORD, focus = ENV_FOCUS_PASSWORD, jvb = ENV_JVB_AUTH_PASSWORD,
 	}

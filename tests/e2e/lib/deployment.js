@@ -4,8 +4,11 @@
 // hold the stand-in modules to the wire facts.
 'use strict';
 const fs = require('node:fs');
+const http = require('node:http');
+const https = require('node:https');
 const os = require('node:os');
 const path = require('node:path');
+const { urlToHttpOptions } = require('node:url');
 const { Client } = require('./client');
 const { Focus } = require('./focus');
 const { certificates } = require('./certificates');
@@ -91,6 +94,20 @@ class Deployment {
     };
   }
 
+  // A plain GET of the same URL: {status, headers, body}.
+  get(options = {}) {
+    const { url, ...rest } = this.address(options);
+    const { protocol, ...target } = urlToHttpOptions(new URL(url.replace(/^ws/, 'http')));
+    return new Promise((resolve, reject) => {
+      const request = (protocol === 'https:' ? https : http).get({ ...target, ...rest, agent: false }, (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (part) => { body += part; })
+          .on('end', () => resolve({ status: response.statusCode, headers: response.headers, body }));
+      });
+      request.on('error', reject);
+    });
+  }
+
   // An open WebSocket, nothing said on it yet.
   async socket(options = {}) {
     const client = options.client || new Client(options.name);
@@ -136,9 +153,9 @@ class Deployment {
   }
 
   // A room as Jitsi has it when the first user comes: made by focus, who is inside.
-  async room(name = `room${++rooms}`) {
+  async room(name = `room${++rooms}`, tenant) {
     const focus = await this.focus();
-    return focus.createRoom(`${name}@${this.muc}`);
+    return focus.createRoom(`${name}@conference.${tenant ? `${tenant}.` : ''}${this.domain}`);
   }
 
   // A user who is inside and moderates.

@@ -24,6 +24,7 @@ class Prosody {
       PROSODY_HTTPS_PORT: this.tls ? String(this.tlsPort) : '',
       ...(this.tls && { PROSODY_CERTIFICATE: this.tls.certificate, PROSODY_KEY: this.tls.key }),
       JITSI_PLUGINS: plugins,
+      SHARD: 'shard-1',
       JWT_APP_ID: APP_ID,
       JWT_APP_SECRET: SECRET,
       SERVICE_PASSWORD: passwords.vestibule,

@@ -168,6 +168,13 @@ local function has_status(x, code)
 	return false
 end
 
+-- A kick takes the membership too (fact 18).
+module:hook("muc-broadcast-presence", function(event)
+	if has_status(event.x, "307") then
+		event.room:set_affiliation(event.actor, event.occupant.bare_jid, "none")
+	end
+end)
+
 local function lobby_presence(event)
 	if not has_status(event.x, "307") then return end
 	local name = event.occupant:get_presence():get_child_text("nick", NS_NICK)

@@ -1,4 +1,4 @@
--- For the tests: remembers what each request on the WebSocket path brought (method, raw path with
+-- For the tests: remembers what each request on the WebSocket path brought (method, path, raw
 -- query, headers), answers with x-jitsi-shard when the option `shard` is set, and tells what it
 -- remembers at GET /test/requests.
 local http_server = require "net.http.server"
@@ -7,13 +7,15 @@ local json = require "util.json"
 module:depends "http"
 
 local shard = module:get_option_string("shard")
-local seen = json.array({})
+local seen = require "util.array"()
 
 local function remember(event)
 	local request = event.request
 	local headers = {}
 	for name, value in pairs(request.headers) do headers[name] = value end
-	seen[#seen + 1] = { method = request.method, path = request.path, headers = headers }
+	seen[#seen + 1] = {
+		method = request.method, path = request.url.path, query = request.url.query, headers = headers,
+	}
 	if shard then event.response.headers["x-jitsi-shard"] = shard end
 end
 
