@@ -304,6 +304,7 @@ static void upstream_opened(void *owner, struct wsock *w)
         return;
     }
     buf_add_str(conn_output(s->conn), s->response);
+    conn_expire(s->conn, CONN_NEVER); /* the door's limit; streams_tick has its own */
     s->conn = NULL;
     free(s->response);
     s->response = NULL;
