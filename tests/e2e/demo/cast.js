@@ -63,7 +63,7 @@ class Cast {
     await host.enter(lobby);
     await this.#approve(host, asker, room);
     await asker.leave(lobby);
-    await host.kick(lobby, stranger.nick);
+    host.kick(lobby, stranger.nick);
     await stranger.waitFor('the refusal', of.left(`${lobby}/${stranger.nick}`));
     this.tell('Hannah', 'denies Greta, who is thrown out of the lobby');
     return { plain, stranger };

@@ -5,7 +5,7 @@ const fs = require('node:fs');
 const { Deployment } = require('../lib/deployment');
 
 // What of Vestibule's log belongs into the story: decisions and what became of rooms.
-const TOLD = /\b(join of|lobby turned on|lobby room missing|room made|destroyed|forgotten)\b|(ERROR|WARN) /;
+const TOLD = /\] join |\[rooms\]|^\S+ +(ERROR|WARN) /;
 
 class Here extends Deployment {
   // Every line that belongs into the story goes to `decision`, as it comes.
@@ -24,7 +24,7 @@ class Here extends Deployment {
   }
 
   async waitUntilReleased(room) {
-    await this.vestibule.waitForLog(new RegExp(`${room}.*destroyed`));
+    await this.vestibule.waitForLog(new RegExp(`destroyed.*${room}|${room}.*destroyed`));
   }
 
   get description() {

@@ -19,9 +19,18 @@ function chapter(text) {
   console.log(`\n${paint('4', text)}`);
 }
 
-// A line of Vestibule's own log, without its time: what it decided, and why.
+// key=value and key="value" of a log line.
+function fields(line) {
+  return Object.fromEntries([...line.matchAll(/(\w+)=(?:"([^"]*)"|(\S+))/g)]
+    .map(([, name, quoted, plain]) => [name, quoted ?? plain]));
+}
+
+// A line of Vestibule's own log: what it decided for whom, why, and how long that took.
 function decision(line) {
-  const text = line.replace(/^\S+ +(ERROR|WARN|INFO|DEBUG) +/, '');
+  const { room, applicant, rule, reason, outcome, held_ms: held } = fields(line);
+  const text = / join /.test(line) && rule
+    ? `${room.split('@')[0]}, ${applicant} user: ${reason}; ${outcome} after ${held} ms (rule ${rule})`
+    : line.replace(/^\S+ +[A-Z]+ +(\[[^\]]*\] )?/, '');
   console.log(`${paint('2', stamp())}  ${paint('36', `Vestibule  ${text}`)}`);
 }
 
