@@ -311,6 +311,7 @@ static bool walk_document(struct walk *walk, yaml_parser_t *parser, const char *
                           "is a second document; keep one and remove the \"---\" before the other");
     yaml_document_delete(&second);
 done:
+    walk->document = NULL;
     yaml_document_delete(&document);
     return good;
 }

@@ -182,7 +182,7 @@ static void let_go(struct lws *wsi, struct conn *c, const char *why)
 
 static void peer_of(struct conn *c, int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
     char text[INET6_ADDRSTRLEN] = "";
 
