@@ -158,6 +158,13 @@ class Deployment {
     return focus.createRoom(`${name}@conference.${tenant ? `${tenant}.` : ''}${this.domain}`);
   }
 
+  // What Prosody itself says of a room: {persistent, members_only, lobby}, undefined where there is none.
+  async state(room) {
+    const [node, host] = room.split('@');
+    const tenant = host.slice('conference.'.length, -this.domain.length - 1);
+    return (await this.prosody.control('rooms'))[`${tenant ? `[${tenant}]` : ''}${node}@${this.muc}`];
+  }
+
   // A user who is inside and moderates.
   async host(room, options = {}) {
     const host = await this.connect({ room, name: 'host', as: {}, ...options });

@@ -23,6 +23,7 @@ class Vestibule {
       xmpp: { domain: this.domain, muc: `conference.${this.domain}`, lobby: `lobby.${this.domain}`, tenants: true },
       service: { jid: `vestibule@auth.${this.domain}`, password_file: this.#file('service', passwords.vestibule) },
       token: { app_id: APP_ID, secret_file: this.#file('secret', SECRET) },
+      limits: { connections: 1000 }, // what the file limit of a small machine allows
       log: { level: 'info' },
     }, config);
     this.file = this.#file('vestibule.yaml', toYaml(this.config));

@@ -1,0 +1,4 @@
+'use strict';
+const { describe } = require('node:test');
+
+describe('relay-query', () => {});
