@@ -108,6 +108,7 @@ struct person {
     enum member_work work;
     struct request request;
     bool fresh;         /* unknown means none: the JID is too new to have any */
+    bool was_kicked;    /* then it never means that: he may be an outcast */
     bool granted;       /* by us */
     int64_t granted_at; /* when that was answered */
     int64_t queued_at;
@@ -282,6 +283,7 @@ void persons_remove_all(struct room *room);
 void person_seen(struct person *person, struct room *room, enum affiliation affiliation,
                  int64_t now);
 void person_is_none(struct person *person);
+void person_was_kicked(struct person *person);
 bool jid_is_focus(const char *jid);
 /* Asks for membership, unless it is being asked for. */
 void person_queue(struct person *person, struct room *room, bool fresh, int64_t now);

@@ -126,11 +126,20 @@ void person_seen(struct person *person, struct room *room, enum affiliation affi
     }
 }
 
-/* He was kicked, which takes the membership (wire fact 18), or refused for having none. */
+/* He was refused for having no membership. */
 void person_is_none(struct person *person)
 {
     person->affiliation = AFFILIATION_NONE;
     person->granted = false;
+}
+
+/* A kick takes the membership (wire fact 18), a ban more than that: a grant would lift it. So he is
+ * looked up when he comes back. */
+void person_was_kicked(struct person *person)
+{
+    person->affiliation = AFFILIATION_UNKNOWN;
+    person->granted = false;
+    person->was_kicked = true;
 }
 
 /* Work. */
@@ -139,7 +148,7 @@ void person_queue(struct person *person, struct room *room, bool fresh, int64_t 
 {
     if (person->work == MEMBER_QUIET) {
         person->work = MEMBER_QUEUED;
-        person->fresh = fresh;
+        person->fresh = fresh && !person->was_kicked;
         person->queued_at = now;
         TAILQ_INSERT_TAIL(&room->queue, person, queue_link);
     }

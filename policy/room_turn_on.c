@@ -68,25 +68,23 @@ static enum step_result out_of_memory(struct room *room, int64_t now)
     return STEP_MORE;
 }
 
-/* False when out of memory. */
+/* Who is no outsider is noted too: he may still be in flight for us, and a grant would demote him.
+ * False when out of memory. */
 static bool queue_listed(struct room *room, const struct room_occupant *listed, int64_t now)
 {
-    enum affiliation affiliation = affiliation_of(listed->affiliation);
-    struct person *person = person_find(room, listed->bare_jid);
+    struct person *person;
 
-    if (affiliation != AFFILIATION_NONE || strcmp(listed->nick, "focus") == 0 ||
-        jid_is_focus(listed->bare_jid)) {
-        if (person != NULL) {
-            person_seen(person, room, affiliation, now);
-        }
+    if (strcmp(listed->nick, "focus") == 0 || jid_is_focus(listed->bare_jid)) {
         return true;
     }
     person = person_get(room, listed->bare_jid);
     if (person == NULL) {
         return false;
     }
-    person->affiliation = AFFILIATION_NONE;
-    person_queue(person, room, true, now);
+    person->affiliation = affiliation_of(listed->affiliation);
+    if (person->affiliation == AFFILIATION_NONE) {
+        person_queue(person, room, true, now);
+    }
     return true;
 }
 

@@ -185,7 +185,7 @@ void rooms_left(struct rooms *rooms, const char *room_name, const char *full_jid
     }
     person = person_find(room, session->bare_jid);
     if (kicked && person != NULL) {
-        person_is_none(person);
+        person_was_kicked(person);
     }
     displace(room, session, PLACE_INSIDE);
     room_run(room, NULL, now);

@@ -32,8 +32,9 @@ struct room_join {
     const char *room;
     const char *full_jid, *bare_jid; /* as Prosody bound them */
     enum applicant applicant;
-    /* The JID was made for this very stream (anonymous login without previd), so it can have no
-     * affiliation yet unless we saw it given. */
+    /* The JID was made for this very session (anonymous login without previd), and it was not in
+     * this room before: so it can have no affiliation in it yet unless we saw it given. A grant to
+     * one who has more than that would be a demotion. */
     bool fresh_jid;
 };
 
@@ -45,6 +46,7 @@ void rooms_cancel(struct rooms *rooms, uint64_t join, int64_t now);
 /* What passes by on clients' streams. */
 void rooms_entered(struct rooms *rooms, const char *room, const char *full_jid,
                    const char *affiliation, int64_t now); /* self-presence 110, first or later */
+/* kicked: or banned. */
 void rooms_left(struct rooms *rooms, const char *room, const char *full_jid, bool kicked,
                 int64_t now);
 void rooms_join_failed(struct rooms *rooms, const char *room, const char *full_jid,

@@ -1,0 +1,994 @@
+/*
+ * The rooms against a simulated Prosody, for many seeds: clients join, knock, leave, break off and
+ * are kicked at random, moderators change the lobby, the service account comes and goes. Whatever
+ * happens:
+ *   - nobody is thrown out of a room by our submit;
+ *   - no lobby user, and no token that cannot be judged, is inside without having been let in;
+ *   - every join is settled once, in time;
+ *   - a room we made persistent is gone soon after it is empty, and all are gone in the end.
+ * Messages of one stream keep their order; different streams are late by different times.
+ */
+#include "policy/rooms.h"
+#include "tests/unit/alloc.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define ROOMS 3
+#define CLIENTS 14
+#define MESSAGES 2048
+#define LATE_MS 30        /* of a client's stream, each way */
+#define SERVICE_LATE_MS 20
+#define KNOCK_MS 300
+#define END_MS 60000
+#define STREAMS (2 * CLIENTS + 2)
+
+enum affiliation { NONE, MEMBER, OWNER };
+static const char *const affiliation_names[] = {"none", "member", "owner"};
+
+enum at { AWAY, HELD, SENT, INSIDE, DOOR, WAITING };
+
+struct client {
+    enum applicant applicant;
+    unsigned generation; /* a new JID each */
+    enum at at;
+    unsigned room;
+    uint64_t join;
+    int64_t joined_at, settled_at;
+    bool suspended;
+    bool owner_set; /* under way */
+    bool was_in[ROOMS];
+    char full_jid[32], bare_jid[32];
+};
+
+struct server_room {
+    bool exists, membersonly, persistent, focus;
+    int64_t opened_at; /* a moderator turned the lobby off */
+    int64_t empty_since, focus_alone_since;
+    enum affiliation affiliations[CLIENTS];
+    int64_t promoted_at[CLIENTS];
+    bool inside[CLIENTS], in_lobby[CLIENTS];
+    char name[16];
+};
+
+enum message_kind {
+    TO_JOIN, TO_LEAVE, TO_KNOCK, TO_UNKNOCK, TO_TOGGLE, /* client to Prosody */
+    AT_ENTERED, AT_LEFT, AT_KICKED, AT_REFUSED, AT_ERROR, AT_LOBBY, AT_UNLOBBY, /* and back */
+    AT_APPROVED, AT_CHANGED, AT_INFO, AT_DESTROYED, AT_TOGGLED,
+    TO_REQUEST, AT_ANSWER,                              /* the service account */
+    DO_PROMOTE,                                         /* Jicofo */
+};
+
+struct message {
+    int64_t at;
+    uint64_t order;
+    enum message_kind kind;
+    unsigned stream; /* which keeps its order */
+    unsigned client, generation, room;
+    bool flag;
+    enum affiliation affiliation;
+    uint64_t request;
+    enum request_kind request_kind;
+    int persistent;
+    unsigned subject, subject_generation;
+    enum answer_status status;
+    const char *condition;
+    bool membersonly;
+};
+
+struct sim {
+    struct rooms *rooms;
+    struct rooms_config config;
+    uint64_t random, order, joins;
+    int64_t now, up_since;
+    bool up, ending, moderators, outages;
+    struct message messages[MESSAGES];
+    size_t messages_len;
+    int64_t last[STREAMS]; /* of the stream's latest message */
+    struct client clients[CLIENTS];
+    struct server_room server[ROOMS];
+    uint64_t open[MESSAGES]; /* requests without an answer */
+    size_t open_len;
+    unsigned seed;
+    unsigned turned_on, released, entered, waited, granted;
+};
+
+static unsigned chance(struct sim *sim, unsigned below)
+{
+    sim->random ^= sim->random << 13;
+    sim->random ^= sim->random >> 7;
+    sim->random ^= sim->random << 17;
+    return (unsigned)((sim->random >> 11) % below);
+}
+
+static void fail_sim(const struct sim *sim, const char *what, unsigned client, unsigned room)
+{
+    fail_msg("seed %u, at %lld ms: %s (client %u, room %u)", sim->seed, (long long)sim->now, what,
+             client, room);
+}
+
+/* Messages. */
+
+static struct message *post(struct sim *sim, enum message_kind kind, unsigned stream,
+                            unsigned late_ms)
+{
+    struct message *message = &sim->messages[sim->messages_len++];
+    int64_t at = sim->now + 1 + chance(sim, late_ms);
+
+    assert_true(sim->messages_len <= MESSAGES);
+    if (at < sim->last[stream]) {
+        at = sim->last[stream];
+    }
+    sim->last[stream] = at;
+    *message = (struct message){.at = at, .order = ++sim->order, .kind = kind, .stream = stream};
+    return message;
+}
+
+static void post_up(struct sim *sim, enum message_kind kind, unsigned client, unsigned room)
+{
+    struct message *message = post(sim, kind, 2 * client, LATE_MS);
+
+    message->client = client;
+    message->generation = sim->clients[client].generation;
+    message->room = room;
+}
+
+static struct message *post_down(struct sim *sim, enum message_kind kind, unsigned client,
+                                 unsigned room)
+{
+    struct message *message = post(sim, kind, 2 * client + 1, LATE_MS);
+
+    message->client = client;
+    message->generation = sim->clients[client].generation;
+    message->room = room;
+    return message;
+}
+
+/* Prosody. */
+
+static bool has_people(const struct server_room *room)
+{
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        if (room->inside[i]) {
+            return true;
+        }
+    }
+    return room->focus;
+}
+
+static void clear(struct server_room *room)
+{
+    char name[sizeof(room->name)];
+
+    memcpy(name, room->name, sizeof(name));
+    *room = (struct server_room){.empty_since = -1, .focus_alone_since = -1, .opened_at = -100000};
+    memcpy(room->name, name, sizeof(name));
+}
+
+static void destroy(struct sim *sim, unsigned index)
+{
+    struct server_room *room = &sim->server[index];
+
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        if (room->inside[i]) {
+            post_down(sim, AT_DESTROYED, i, index);
+        }
+        if (room->in_lobby[i]) {
+            post_down(sim, AT_UNLOBBY, i, index);
+        }
+    }
+    clear(room);
+}
+
+static void someone_left(struct sim *sim, unsigned index)
+{
+    struct server_room *room = &sim->server[index];
+
+    if (room->exists && !room->persistent && !has_people(room)) {
+        destroy(sim, index);
+    }
+}
+
+static void announce(struct sim *sim, unsigned index)
+{
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        if (sim->server[index].inside[i]) {
+            post_down(sim, AT_CHANGED, i, index);
+        }
+    }
+}
+
+static void set_membersonly(struct sim *sim, unsigned index, bool membersonly, bool by_us)
+{
+    struct server_room *room = &sim->server[index];
+
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        if (membersonly && !room->membersonly && room->inside[i] && room->affiliations[i] == NONE) {
+            if (by_us) {
+                fail_sim(sim, "thrown out by us", i, index);
+            }
+            room->inside[i] = false;
+            post_down(sim, AT_LEFT, i, index);
+        }
+        if (!membersonly && room->in_lobby[i]) {
+            room->in_lobby[i] = false;
+            post_down(sim, AT_UNLOBBY, i, index);
+        }
+    }
+    if (room->membersonly && !membersonly) {
+        room->opened_at = sim->now;
+    }
+    room->membersonly = membersonly;
+    announce(sim, index);
+    someone_left(sim, index);
+}
+
+static void serve_join(struct sim *sim, const struct message *message)
+{
+    struct client *client = &sim->clients[message->client];
+    struct server_room *room = &sim->server[message->room];
+    unsigned i = message->client;
+    bool must_wait =
+        client->applicant == APPLICANT_LOBBY || client->applicant == APPLICANT_UNJUDGED;
+
+    if (!room->exists) {
+        post_down(sim, AT_ERROR, i, message->room);
+        return;
+    }
+    if (room->membersonly && room->affiliations[i] == NONE) {
+        post_down(sim, AT_REFUSED, i, message->room)->flag = true;
+        return;
+    }
+    /* Excused is what no proxy could have known: a moderator opened the room just now. */
+    if (must_wait && room->affiliations[i] == NONE &&
+        room->opened_at < client->settled_at - 2 * (LATE_MS + SERVICE_LATE_MS)) {
+        fail_sim(sim, "inside without a lobby", i, message->room);
+    }
+    sim->entered++;
+    room->inside[i] = true;
+    post_down(sim, AT_ENTERED, i, message->room)->affiliation = room->affiliations[i];
+    if (room->focus && room->affiliations[i] == NONE && chance(sim, 3) == 0) {
+        struct message *promote = post(sim, DO_PROMOTE, 2 * CLIENTS + 1, LATE_MS);
+
+        promote->client = i;
+        promote->generation = client->generation;
+        promote->room = message->room;
+    }
+}
+
+static void serve_toggle(struct sim *sim, const struct message *message)
+{
+    struct server_room *room = &sim->server[message->room];
+
+    if (room->exists && room->inside[message->client] &&
+        room->affiliations[message->client] == OWNER) {
+        set_membersonly(sim, message->room, !room->membersonly, false);
+    }
+    post_down(sim, AT_TOGGLED, message->client, message->room);
+}
+
+static void serve_client(struct sim *sim, const struct message *message)
+{
+    struct server_room *room = &sim->server[message->room];
+    unsigned i = message->client;
+
+    switch (message->kind) {
+    case TO_JOIN:
+        serve_join(sim, message);
+        break;
+    case TO_LEAVE:
+        if (room->inside[i]) {
+            room->inside[i] = false;
+            post_down(sim, AT_LEFT, i, message->room);
+            someone_left(sim, message->room);
+        }
+        break;
+    case TO_KNOCK:
+        if (room->exists && room->membersonly) {
+            room->in_lobby[i] = true;
+            sim->waited++;
+            post_down(sim, AT_LOBBY, i, message->room);
+        } else {
+            post_down(sim, AT_UNLOBBY, i, message->room);
+        }
+        break;
+    case TO_UNKNOCK:
+        if (room->in_lobby[i]) {
+            room->in_lobby[i] = false;
+            post_down(sim, AT_UNLOBBY, i, message->room);
+        }
+        break;
+    case TO_TOGGLE:
+        serve_toggle(sim, message);
+        break;
+    case DO_PROMOTE:
+        if (room->inside[i] && room->affiliations[i] != OWNER) {
+            room->affiliations[i] = OWNER;
+            room->promoted_at[i] = sim->now;
+            post_down(sim, AT_ENTERED, i, message->room)->affiliation = OWNER;
+        }
+        break;
+    default:
+        fail();
+    }
+}
+
+static void serve_grant(struct sim *sim, const struct message *message)
+{
+    struct server_room *room = &sim->server[message->room];
+    unsigned i = message->subject;
+
+    if (sim->clients[i].generation != message->subject_generation) {
+        return;
+    }
+    if (room->affiliations[i] == OWNER && room->promoted_at[i] < sim->now - 200) {
+        fail_sim(sim, "an owner made a member", i, message->room);
+    }
+    sim->granted++;
+    room->affiliations[i] = MEMBER;
+    if (room->inside[i]) {
+        post_down(sim, AT_ENTERED, i, message->room)->affiliation = MEMBER;
+    }
+}
+
+/* What the request does. False: the room does not exist. */
+static bool serve(struct sim *sim, const struct message *message, struct message *answer)
+{
+    struct server_room *room = &sim->server[message->room];
+
+    if (message->request_kind == REQUEST_CREATE && !room->exists) {
+        room->exists = true;
+        room->membersonly = true;
+    }
+    if (!room->exists) {
+        return false;
+    }
+    switch (message->request_kind) {
+    case REQUEST_FORM:
+        answer->membersonly = room->membersonly;
+        break;
+    case REQUEST_GRANT:
+    case REQUEST_INVITE:
+        serve_grant(sim, message);
+        break;
+    case REQUEST_SUBMIT:
+    case REQUEST_CREATE:
+        room->persistent = room->persistent || message->persistent == 1;
+        set_membersonly(sim, message->room, true, true);
+        break;
+    case REQUEST_DESTROY:
+        for (unsigned i = 0; i < CLIENTS; i++) {
+            if (room->in_lobby[i] && !sim->ending) {
+                fail_sim(sim, "destroyed under who waits", i, message->room);
+            }
+        }
+        destroy(sim, message->room);
+        break;
+    case REQUEST_ROLES:
+    case REQUEST_AFFILIATIONS:
+        break;
+    }
+    return true;
+}
+
+/* The list as it was when Prosody made it travels in the answer's own store. */
+static struct room_occupant listed[MESSAGES][CLIENTS + 1];
+static char listed_jids[MESSAGES][CLIENTS + 1][32];
+static size_t listed_len[MESSAGES];
+
+static void list_occupants(struct sim *sim, const struct message *message)
+{
+    const struct server_room *room = &sim->server[message->room];
+    size_t slot = message->request % MESSAGES, len = 0;
+
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        if (room->inside[i]) {
+            snprintf(listed_jids[slot][len], sizeof(listed_jids[0][0]), "%s",
+                     sim->clients[i].bare_jid);
+            listed[slot][len] = (struct room_occupant){"nick", listed_jids[slot][len],
+                                                       affiliation_names[room->affiliations[i]]};
+            len++;
+        }
+    }
+    if (room->focus) {
+        listed[slot][len++] = (struct room_occupant){"focus", "focus@auth", "owner"};
+    }
+    listed_len[slot] = len;
+}
+
+static void serve_request(struct sim *sim, const struct message *message, bool answers)
+{
+    struct message answer = {0};
+    bool exists;
+
+    list_occupants(sim, message);
+    answer.affiliation = sim->clients[message->subject].generation == message->subject_generation
+                             ? sim->server[message->room].affiliations[message->subject]
+                             : NONE;
+    exists = serve(sim, message, &answer);
+    if (answers) {
+        struct message *posted = post(sim, AT_ANSWER, 2 * CLIENTS + 1, SERVICE_LATE_MS);
+
+        posted->request = message->request;
+        posted->request_kind = message->request_kind;
+        posted->status = exists ? ANSWER_OK : ANSWER_ERROR;
+        posted->condition = "item-not-found";
+        posted->membersonly = answer.membersonly;
+        posted->affiliation = answer.affiliation;
+    }
+}
+
+/* The proxy's side. */
+
+static unsigned room_of(const struct sim *sim, const char *name)
+{
+    for (unsigned i = 0; i < ROOMS; i++) {
+        if (strcmp(sim->server[i].name, name) == 0) {
+            return i;
+        }
+    }
+    fail();
+    return 0;
+}
+
+static void on_request(void *ctx, const struct room_request *request)
+{
+    struct sim *sim = ctx;
+    struct message *message = post(sim, sim->up ? TO_REQUEST : AT_ANSWER, 2 * CLIENTS,
+                                   SERVICE_LATE_MS);
+    unsigned subject = 0, generation = 0;
+
+    message->request = request->id;
+    message->request_kind = request->kind;
+    message->persistent = request->persistent;
+    message->room = room_of(sim, request->room);
+    message->status = ANSWER_UNSENT;
+    if (request->jid != NULL) {
+        assert_int_equal(sscanf(request->jid, "c%u.%u@d", &subject, &generation), 2);
+    }
+    message->subject = subject;
+    message->subject_generation = generation;
+    assert_true(sim->open_len < MESSAGES);
+    sim->open[sim->open_len++] = request->id;
+}
+
+static void on_settle(void *ctx, uint64_t join, const struct room_verdict *verdict)
+{
+    struct sim *sim = ctx;
+    unsigned i = 0;
+
+    while (i < CLIENTS && (sim->clients[i].at != HELD || sim->clients[i].join != join)) {
+        i++;
+    }
+    if (i == CLIENTS) {
+        fail_sim(sim, "settled twice, or after its end", i, 0);
+        return;
+    }
+    sim->clients[i].settled_at = sim->now;
+    sim->clients[i].at = verdict->forward ? SENT : AWAY;
+    if (sim->now - sim->clients[i].joined_at > sim->config.hold_limit_ms) {
+        fail_sim(sim, "held too long", i, sim->clients[i].room);
+    }
+    if (verdict->forward) {
+        post_up(sim, TO_JOIN, i, sim->clients[i].room);
+    }
+}
+
+static void on_note(void *ctx, const struct room_note *note)
+{
+    struct sim *sim = ctx;
+
+    sim->turned_on += note->kind == ROOM_LOBBY_TURNED_ON;
+    sim->released += note->kind == ROOM_RELEASED;
+}
+
+static bool take_open(struct sim *sim, uint64_t request)
+{
+    for (size_t i = 0; i < sim->open_len; i++) {
+        if (sim->open[i] == request) {
+            sim->open[i] = sim->open[--sim->open_len];
+            return true;
+        }
+    }
+    return false;
+}
+
+static void deliver_answer(struct sim *sim, const struct message *message)
+{
+    size_t slot = message->request % MESSAGES;
+    struct room_answer answer = {.status = message->status, .condition = message->condition};
+
+    if (!take_open(sim, message->request)) {
+        return;
+    }
+    answer.form.has_membersonly = true;
+    answer.form.membersonly = message->membersonly;
+    answer.affiliation = affiliation_names[message->affiliation];
+    if (message->request_kind == REQUEST_ROLES && message->status == ANSWER_OK) {
+        answer.occupants = listed[slot];
+        answer.occupants_len = listed_len[slot];
+    }
+    rooms_answer(sim->rooms, message->request, &answer, sim->now);
+}
+
+static void ask_info(struct sim *sim, unsigned client, unsigned room)
+{
+    if (sim->server[room].exists && chance(sim, 2) == 0) {
+        struct message *info = post_down(sim, AT_INFO, client, room);
+
+        info->flag = sim->server[room].membersonly;
+    }
+}
+
+/* What a client's stream brings passes the proxy, then the client acts on it. */
+static void deliver_client(struct sim *sim, const struct message *message)
+{
+    struct client *client = &sim->clients[message->client];
+    const char *room = sim->server[message->room].name;
+    struct muc_info info = {message->flag, message->flag};
+    int64_t now = sim->now;
+
+    switch (message->kind) {
+    case AT_ENTERED:
+        client->at = INSIDE;
+        client->was_in[message->room] = true;
+        rooms_entered(sim->rooms, room, client->full_jid, affiliation_names[message->affiliation],
+                      now);
+        ask_info(sim, message->client, message->room);
+        break;
+    case AT_LEFT:
+    case AT_KICKED:
+        client->at = AWAY;
+        rooms_left(sim->rooms, room, client->full_jid, message->kind == AT_KICKED, now);
+        break;
+    case AT_REFUSED:
+        client->at = DOOR;
+        rooms_join_failed(sim->rooms, room, client->full_jid, "registration-required",
+                          message->flag, now);
+        sim->last[2 * message->client] = now + chance(sim, KNOCK_MS);
+        post_up(sim, TO_KNOCK, message->client, message->room);
+        break;
+    case AT_ERROR:
+        client->at = AWAY;
+        rooms_join_failed(sim->rooms, room, client->full_jid, "item-not-found", false, now);
+        break;
+    case AT_LOBBY:
+        client->at = WAITING;
+        rooms_lobby_entered(sim->rooms, room, client->full_jid, now);
+        break;
+    case AT_UNLOBBY:
+        if (client->at == WAITING || client->at == DOOR) {
+            client->at = AWAY;
+        }
+        rooms_lobby_left(sim->rooms, room, client->full_jid, now);
+        break;
+    case AT_CHANGED:
+        rooms_config_changed(sim->rooms, room, now);
+        ask_info(sim, message->client, message->room);
+        break;
+    case AT_INFO:
+        rooms_info(sim->rooms, room, &info, now);
+        break;
+    case AT_DESTROYED:
+        client->at = AWAY;
+        rooms_left(sim->rooms, room, client->full_jid, false, now);
+        rooms_destroyed(sim->rooms, room, now);
+        break;
+    case AT_TOGGLED:
+        client->owner_set = false;
+        rooms_owner_set(sim->rooms, room, true, now);
+        break;
+    default:
+        fail();
+    }
+}
+
+static void start_join(struct sim *sim, unsigned i, unsigned room)
+{
+    struct client *client = &sim->clients[i];
+    struct room_join join = {.id = ++sim->joins,
+                             .room = sim->server[room].name,
+                             .full_jid = client->full_jid,
+                             .bare_jid = client->bare_jid,
+                             .applicant = client->applicant,
+                             .fresh_jid = !client->was_in[room]};
+
+    client->at = HELD;
+    client->room = room;
+    client->join = join.id;
+    client->joined_at = sim->now;
+    rooms_join(sim->rooms, &join, sim->now);
+}
+
+static void deliver_approval(struct sim *sim, const struct message *message)
+{
+    if (sim->clients[message->client].at == WAITING) {
+        start_join(sim, message->client, message->room);
+        post_up(sim, TO_UNKNOCK, message->client, message->room);
+    }
+}
+
+static void deliver(struct sim *sim, size_t index)
+{
+    struct message message = sim->messages[index];
+
+    sim->messages[index] = sim->messages[--sim->messages_len];
+    if (message.kind == TO_REQUEST) {
+        serve_request(sim, &message, true);
+    } else if (message.kind == AT_ANSWER) {
+        deliver_answer(sim, &message);
+    } else if (sim->clients[message.client].generation != message.generation) {
+        return; /* that stream is gone */
+    } else if (message.kind == AT_APPROVED) {
+        deliver_approval(sim, &message);
+    } else if (message.kind <= TO_TOGGLE || message.kind == DO_PROMOTE) {
+        serve_client(sim, &message);
+    } else {
+        deliver_client(sim, &message);
+    }
+}
+
+/* What clients do by themselves. */
+
+static void new_stream(struct sim *sim, unsigned i)
+{
+    struct client *client = &sim->clients[i];
+
+    client->generation++;
+    client->at = AWAY;
+    client->suspended = false;
+    client->owner_set = false;
+    memset(client->was_in, 0, sizeof(client->was_in));
+    snprintf(client->full_jid, sizeof(client->full_jid), "c%u.%u@d/x", i, client->generation);
+    snprintf(client->bare_jid, sizeof(client->bare_jid), "c%u.%u@d", i, client->generation);
+    for (unsigned r = 0; r < ROOMS; r++) {
+        sim->server[r].affiliations[i] = NONE;
+    }
+}
+
+/* The stream is gone, for Prosody and for the proxy. */
+static void break_off(struct sim *sim, unsigned i)
+{
+    struct client *client = &sim->clients[i];
+
+    if (client->at == HELD) {
+        client->at = AWAY;
+        rooms_cancel(sim->rooms, client->join, sim->now);
+    }
+    if (client->owner_set) {
+        rooms_owner_set(sim->rooms, sim->server[client->room].name, true, sim->now);
+    }
+    rooms_gone(sim->rooms, client->full_jid, sim->now);
+    for (unsigned r = 0; r < ROOMS; r++) {
+        bool was_inside = sim->server[r].inside[i];
+
+        sim->server[r].inside[i] = false;
+        sim->server[r].in_lobby[i] = false;
+        if (was_inside) {
+            someone_left(sim, r);
+        }
+    }
+    new_stream(sim, i);
+}
+
+static void hear_late(struct sim *sim, unsigned stream, int64_t until)
+{
+    for (size_t m = 0; m < sim->messages_len; m++) {
+        if (sim->messages[m].stream == stream && sim->messages[m].at < until) {
+            sim->messages[m].at = until;
+        }
+    }
+    sim->last[stream] = until;
+}
+
+/* A stream that broke and is resumed after a while: what it is sent comes only then. */
+static void suspend(struct sim *sim, unsigned i)
+{
+    int64_t back = sim->now + 500 + chance(sim, 5000);
+    struct client *client = &sim->clients[i];
+
+    client->suspended = true;
+    rooms_suspended(sim->rooms, client->full_jid, back + 1000, sim->now);
+    hear_late(sim, 2 * i + 1, back);
+    hear_late(sim, 2 * i, back);
+}
+
+static void act_inside(struct sim *sim, unsigned i)
+{
+    struct client *client = &sim->clients[i];
+    struct server_room *room = &sim->server[client->room];
+    unsigned what = chance(sim, 20);
+
+    if (what < 8) {
+        post_up(sim, TO_LEAVE, i, client->room);
+    } else if (what < 10) {
+        break_off(sim, i);
+    } else if (what < 12) {
+        suspend(sim, i);
+    } else if (what < 14 && room->inside[i]) {
+        room->inside[i] = false;
+        room->affiliations[i] = NONE;
+        post_down(sim, AT_KICKED, i, client->room);
+        someone_left(sim, client->room);
+    } else if (what < 17 && sim->moderators && room->affiliations[i] == OWNER &&
+               !client->owner_set) {
+        client->owner_set = true;
+        rooms_owner_set(sim->rooms, room->name, false, sim->now);
+        post_up(sim, TO_TOGGLE, i, client->room);
+    }
+}
+
+static void act_waiting(struct sim *sim, unsigned i)
+{
+    struct client *client = &sim->clients[i];
+    struct server_room *room = &sim->server[client->room];
+    unsigned what = chance(sim, 10);
+
+    if (what < 3 && room->exists && room->in_lobby[i]) {
+        room->affiliations[i] = room->affiliations[i] == NONE ? MEMBER : room->affiliations[i];
+        post_down(sim, AT_APPROVED, i, client->room);
+    } else if (what < 5 && room->in_lobby[i]) {
+        room->in_lobby[i] = false; /* denied */
+        post_down(sim, AT_UNLOBBY, i, client->room);
+    } else if (what < 6) {
+        post_up(sim, TO_UNKNOCK, i, client->room);
+    } else if (what < 7) {
+        break_off(sim, i);
+    }
+}
+
+static void act(struct sim *sim)
+{
+    unsigned i = chance(sim, CLIENTS), r = chance(sim, ROOMS);
+    struct client *client = &sim->clients[i];
+    struct server_room *room = &sim->server[r];
+
+    if (client->suspended) {
+        if (sim->now >= sim->last[2 * i + 1]) {
+            client->suspended = false;
+            rooms_resumed(sim->rooms, client->full_jid, sim->now);
+        }
+        return;
+    }
+    switch (client->at) {
+    case AWAY:
+        if (!room->exists && chance(sim, 4) > 0) {
+            room->exists = true;
+            room->focus = true;
+        }
+        start_join(sim, i, r);
+        break;
+    case HELD:
+    case SENT:
+        if (chance(sim, 8) == 0) {
+            break_off(sim, i);
+        }
+        break;
+    case INSIDE:
+        act_inside(sim, i);
+        break;
+    case WAITING:
+        act_waiting(sim, i);
+        break;
+    case DOOR:
+        break;
+    }
+}
+
+/* The service's stream ends: what is on its way is carried out or not, and never answered. */
+static void go_down(struct sim *sim)
+{
+    static const struct room_answer lost = {.status = ANSWER_LOST};
+
+    sim->up = false;
+    for (size_t m = 0; m < sim->messages_len;) {
+        struct message message = sim->messages[m];
+
+        if (message.kind != TO_REQUEST && message.kind != AT_ANSWER) {
+            m++;
+            continue;
+        }
+        sim->messages[m] = sim->messages[--sim->messages_len];
+        if (message.kind == TO_REQUEST && chance(sim, 2) == 0 &&
+            message.request_kind != REQUEST_SUBMIT) {
+            serve_request(sim, &message, false);
+        }
+    }
+    if (chance(sim, 2) == 0) {
+        rooms_service_down(sim->rooms, sim->now);
+    }
+    while (sim->open_len > 0) {
+        rooms_answer(sim->rooms, sim->open[--sim->open_len], &lost, sim->now);
+    }
+    rooms_service_down(sim->rooms, sim->now);
+}
+
+static void service(struct sim *sim)
+{
+    if (sim->up && sim->outages && !sim->ending && chance(sim, 400) == 0) {
+        go_down(sim);
+    } else if (!sim->up && (sim->ending || chance(sim, 60) == 0)) {
+        sim->up = true;
+        sim->up_since = sim->now;
+        rooms_service_up(sim->rooms, sim->now);
+    }
+}
+
+/* Jicofo leaves a room where it has been alone for a while. */
+static void focus_leaves(struct sim *sim, unsigned index)
+{
+    struct server_room *room = &sim->server[index];
+
+    room->focus = false;
+    if (has_people(room)) {
+        room->focus = true;
+        room->focus_alone_since = -1;
+        return;
+    }
+    if (room->focus_alone_since < 0) {
+        room->focus_alone_since = sim->now;
+    }
+    room->focus = sim->now - room->focus_alone_since < 1500;
+    someone_left(sim, index);
+}
+
+static bool is_wanted(const struct sim *sim, unsigned index)
+{
+    const struct server_room *room = &sim->server[index];
+
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        if (room->inside[i] || room->in_lobby[i] || sim->clients[i].suspended ||
+            (sim->clients[i].at != AWAY && sim->clients[i].room == index)) {
+            return true;
+        }
+    }
+    return room->focus;
+}
+
+static void watch_emptiness(struct sim *sim, unsigned index)
+{
+    struct server_room *room = &sim->server[index];
+
+    if (!room->exists || !room->persistent || !sim->up || is_wanted(sim, index)) {
+        room->empty_since = -1;
+    } else if (room->empty_since < 0) {
+        room->empty_since = sim->now;
+    } else if (sim->now - room->empty_since > 5000) {
+        fail_sim(sim, "kept though empty", 0, index);
+    }
+}
+
+static void step(struct sim *sim)
+{
+    size_t next = MESSAGES;
+
+    do { /* all that is due now, in order */
+        next = MESSAGES;
+        for (size_t m = 0; m < sim->messages_len; m++) {
+            if (sim->messages[m].at <= sim->now &&
+                (next == MESSAGES || sim->messages[m].at < sim->messages[next].at ||
+                 (sim->messages[m].at == sim->messages[next].at &&
+                  sim->messages[m].order < sim->messages[next].order))) {
+                next = m;
+            }
+        }
+        if (next < MESSAGES) {
+            deliver(sim, next);
+        }
+    } while (next < MESSAGES);
+    if (rooms_next(sim->rooms) <= sim->now) {
+        rooms_tick(sim->rooms, sim->now);
+        assert_true(rooms_next(sim->rooms) > sim->now);
+    }
+    service(sim);
+    for (unsigned r = 0; r < ROOMS; r++) {
+        if (sim->server[r].focus) {
+            focus_leaves(sim, r);
+        }
+        watch_emptiness(sim, r);
+    }
+}
+
+static void start(struct sim *sim, unsigned seed)
+{
+    struct room_actions actions = {sim, on_request, on_settle, on_note};
+
+    *sim = (struct sim){.seed = seed, .now = 1, .random = seed * UINT64_C(2654435761) + 88172645463};
+    sim->moderators = seed % 2 == 1;
+    sim->outages = seed / 2 % 2 == 1;
+    sim->config = (struct rooms_config){
+        .rules = seed % 3 == 0 ? &rules_token_lobby_ondemand_create : &rules_token_lobby_ondemand,
+        .persistent = seed % 5 != 0,
+        .create_missing = seed % 3 == 0,
+        .hold_timeout_ms = 5000,
+        .hold_limit_ms = 15000,
+        .rooms_max = 10,
+    };
+    for (unsigned r = 0; r < ROOMS; r++) {
+        snprintf(sim->server[r].name, sizeof(sim->server[r].name), "room%u@muc", r);
+        clear(&sim->server[r]);
+    }
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        static const enum applicant applicants[] = {APPLICANT_PLAIN, APPLICANT_LOBBY,
+                                                    APPLICANT_GUEST, APPLICANT_PLAIN,
+                                                    APPLICANT_LOBBY, APPLICANT_UNJUDGED};
+
+        sim->clients[i].applicant = applicants[i % 6];
+        new_stream(sim, i);
+    }
+    sim->rooms = rooms_new(&sim->config, &actions);
+    assert_non_null(sim->rooms);
+}
+
+/* Everyone goes; in the end nothing is left anywhere. */
+static void finish(struct sim *sim)
+{
+    sim->ending = true;
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        break_off(sim, i);
+    }
+    for (int64_t end = sim->now + 40000; sim->now < end; sim->now++) {
+        step(sim);
+    }
+    for (unsigned r = 0; r < ROOMS; r++) {
+        if (sim->server[r].exists) {
+            fail_sim(sim, "left behind", 0, r);
+        }
+    }
+    assert_int_equal(rooms_persistent_count(sim->rooms), 0);
+    assert_int_equal(rooms_count(sim->rooms), 0);
+}
+
+static void simulate(unsigned seed, unsigned *totals)
+{
+    struct sim *sim = malloc(sizeof(*sim));
+    unsigned pace = 1 + seed % 7 * 6; /* from a rush to hardly anything */
+
+    assert_non_null(sim);
+    start(sim, seed);
+    for (; sim->now < END_MS; sim->now++) {
+        if (chance(sim, pace * 4) == 0) {
+            act(sim);
+        }
+        step(sim);
+    }
+    finish(sim);
+    totals[0] += sim->turned_on;
+    totals[1] += sim->released;
+    totals[2] += sim->entered;
+    totals[3] += sim->waited;
+    totals[4] += sim->granted;
+    rooms_free(sim->rooms);
+    free(sim);
+}
+
+static void simulations(void **state)
+{
+    const char *from = getenv("SIM_FROM"), *to = getenv("SIM_TO"); /* to look for more */
+    unsigned first = from == NULL ? 1 : (unsigned)atoi(from);
+    unsigned last = to == NULL ? 40 : (unsigned)atoi(to);
+    unsigned totals[5] = {0};
+
+    for (unsigned seed = first; seed <= last; seed++) {
+        alloc_track_on();
+        simulate(seed, totals);
+        assert_int_equal(alloc_live(), 0);
+        alloc_track_off();
+    }
+    print_message("turned on %u, released %u, entered %u, waited %u, granted %u\n", totals[0],
+                  totals[1], totals[2], totals[3], totals[4]);
+    for (size_t i = 0; from == NULL && i < 5; i++) {
+        assert_true(totals[i] > 100); /* the seeds do reach what is to be tested */
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(simulations)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
