@@ -1,6 +1,6 @@
 #!/bin/sh
 # nginx in its container, with the configuration that the tests and the demo use.
-# Environment: XMPP_DOMAIN, NGINX_PORT, NGINX_BACKEND (http://HOST:PORT), CERTIFICATES (a folder).
+# Environment: XMPP_DOMAIN, NGINX_PORT, NGINX_BACKEND (HOST:PORT), CERTIFICATES (a folder).
 set -eu
 dir=/tmp/nginx
 mkdir -p "$dir"

@@ -59,7 +59,7 @@ test('nginx reaches Vestibule, Vestibule reaches Prosody, the cast reaches both'
   const [, port] = vestibule.environment.VESTIBULE_LISTEN_ADDRESS.match(/^0\.0\.0\.0:(\d+)$/);
   assert.equal(port, schema.get('VESTIBULE_LISTEN_ADDRESS').fallback.split(':')[1]);
   assert.deepEqual(all(stage('vestibule'), 'EXPOSE'), [port]);
-  assert.equal(nginx.environment.NGINX_BACKEND, `http://vestibule:${port}`);
+  assert.equal(nginx.environment.NGINX_BACKEND, `vestibule:${port}`);
 
   const endpoint = `ws://prosody:${prosody.environment.PROSODY_HTTP_PORT}` +
     schema.get('VESTIBULE_LISTEN_PATH').fallback;
@@ -109,7 +109,8 @@ test('the nginx configuration made in the container is the tests\', on the publi
   const made = execFileSync(process.execPath, [path.join(root, 'packaging/nginx-configuration.js'), '/tmp/nginx'],
     { env: environment, encoding: 'utf8' });
   assert.match(made, new RegExp(`listen 0\\.0\\.0\\.0:${environment.NGINX_PORT} ssl;`));
-  assert.ok(made.includes(`proxy_pass ${environment.NGINX_BACKEND}/xmpp-websocket?prefix=$prefix&$args;`));
+  assert.ok(made.includes(`upstream backend { server ${environment.NGINX_BACKEND}; }`));
+  assert.ok(made.includes('proxy_pass http://backend/xmpp-websocket?prefix=$prefix&$args;'));
   const published = nginx.ports.map((text) => text.split(':'));
   assert.deepEqual(published, [[environment.NGINX_PORT, environment.NGINX_PORT]]);
   for (const [name, service] of services) {

@@ -4,7 +4,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { Program } = require('./process');
 
-function configuration({ dir, domain, address = '127.0.0.1', port, tls, backend, headers }) {
+// group: {name, server}, when backend is a name that nginx is to look up once, at its start.
+function configuration({ dir, domain, address = '127.0.0.1', port, tls, backend, group, headers }) {
   return `
 daemon off;
 ${process.getuid() === 0 ? 'user root;' : ''}
@@ -20,11 +21,13 @@ http {
   uwsgi_temp_path ${dir}/uwsgi;
   scgi_temp_path ${dir}/scgi;
   map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+  ${group ? `upstream ${group.name} { server ${group.server}; }` : ''}
   server {
     listen ${address}:${port} ssl;
     server_name ${domain};
     ssl_certificate ${tls.certificate};
     ssl_certificate_key ${tls.key};
+    set $prefix "";
     location ~ ^/([^/?&:'"]+)/xmpp-websocket$ {
       set $prefix "$1";
       rewrite ^ /xmpp-websocket;
