@@ -12,7 +12,7 @@
 #include <sys/random.h>
 
 /* How long one who was shown the lobby may take to enter it (his client asks him first). */
-#define DOOR_MS 60000
+#define DOOR_MS 3000 /* an emptied room is to be gone within 5 s */
 
 struct rooms *rooms_new(const struct rooms_config *config, const struct room_actions *actions)
 {

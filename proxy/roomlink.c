@@ -30,6 +30,7 @@ struct task {
     enum request_kind kind;
     char *room, *jid;
     int persistent;
+    int64_t since;
     size_t outstanding; /* stanzas not answered yet */
     bool is_done;       /* answered, or to be answered from `deferred` */
     struct room_answer answer;
@@ -51,6 +52,48 @@ struct roomlink {
     struct room_actions actions;
     struct deferred finish; /* tells what is_done */
 };
+
+static const char *kind_text(enum request_kind kind)
+{
+    static const char *const texts[] = {
+        [REQUEST_FORM] = "read the owner form",
+        [REQUEST_SUBMIT] = "submit the owner form",
+        [REQUEST_ROLES] = "list the occupants",
+        [REQUEST_AFFILIATIONS] = "look up an affiliation",
+        [REQUEST_GRANT] = "make a member",
+        [REQUEST_INVITE] = "invite",
+        [REQUEST_CREATE] = "make the room",
+        [REQUEST_DESTROY] = "destroy the room",
+    };
+
+    return texts[kind];
+}
+
+static const char *status_text(enum answer_status status)
+{
+    static const char *const texts[] = {
+        [ANSWER_OK] = "done",           [ANSWER_ERROR] = "refused",
+        [ANSWER_TIMEOUT] = "no answer", [ANSWER_LOST] = "the service stream ended",
+        [ANSWER_UNSENT] = "not sent",
+    };
+
+    return texts[status];
+}
+
+static void log_answer(const struct task *t)
+{
+    char took[24], occupants[24];
+
+    if (!log_enabled(LOG_LEVEL_DEBUG))
+        return;
+    snprintf(took, sizeof took, "%lld", (long long)(loop_now(t->link->proxy->loop) - t->since));
+    snprintf(occupants, sizeof occupants, "%zu", t->occupants_len);
+    log_event(LOG_LEVEL_DEBUG, TAG, kind_text(t->kind), {"room", t->room},
+              {"jid", t->jid && t->jid[0] ? t->jid : NULL},
+              {"outcome", status_text(t->answer.status)},
+              {"condition", t->condition[0] ? t->condition : NULL},
+              {"occupants", t->kind == REQUEST_ROLES ? occupants : NULL}, {"took_ms", took});
+}
 
 static void task_free(struct task *t)
 {
@@ -81,6 +124,7 @@ static void finish(struct deferred *work)
             continue;
         t->answer.occupants = t->occupants;
         t->answer.occupants_len = t->occupants_len;
+        log_answer(t);
         rooms_answer(link->proxy->rooms, t->id, &t->answer, loop_now(link->proxy->loop));
         task_free(t);
     }
@@ -362,6 +406,7 @@ static void on_request(void *ctx, const struct room_request *request)
     t->id = request->id;
     t->kind = request->kind;
     t->persistent = request->persistent;
+    t->since = loop_now(link->proxy->loop);
     t->deadline = INT64_MAX;
     strcpy(t->affiliation, "none");
     t->next = link->tasks;
