@@ -35,7 +35,7 @@ static const struct scenario scenarios[] = {
     {"kept for who was shown the lobby and has not entered it yet", STEPS(
         TURNED_ON,
         {"refused lou lobby", ""},
-        {"+59999", ""},
+        {"+2999", ""},
         {"+1", "roles"},
         {"roles", "destroy"},
         {"ok", "*released"})},
