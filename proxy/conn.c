@@ -182,28 +182,28 @@ static void let_go(struct lws *wsi, struct conn *c, const char *why)
 
 static void peer_of(struct conn *c, int fd)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = {.v6 = {.sin6_family = AF_UNSPEC}};
     socklen_t len = sizeof address;
     char text[INET6_ADDRSTRLEN] = "";
 
-    if (c->is_unix || getpeername(fd, (struct sockaddr *)&address, &len) != 0) {
+    if (c->is_unix || getpeername(fd, &address.any, &len) != 0) {
         snprintf(c->peer, sizeof c->peer, "%s", c->is_unix ? "unix" : "unknown");
         return;
     }
-    if (address.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
-
+    if (address.any.sa_family == AF_INET) {
         memset((uint8_t *)&c->address + 10, 0xff, 2);
-        memcpy((uint8_t *)&c->address + 12, &v4->sin_addr, 4);
-        c->port = ntohs(v4->sin_port);
-        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+        memcpy((uint8_t *)&c->address + 12, &address.v4.sin_addr, 4);
+        c->port = ntohs(address.v4.sin_port);
+        inet_ntop(AF_INET, &address.v4.sin_addr, text, sizeof text);
         snprintf(c->peer, sizeof c->peer, "%s:%u", text, c->port);
     } else {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
-
-        c->address = v6->sin6_addr;
-        c->port = ntohs(v6->sin6_port);
-        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+        c->address = address.v6.sin6_addr;
+        c->port = ntohs(address.v6.sin6_port);
+        inet_ntop(AF_INET6, &address.v6.sin6_addr, text, sizeof text);
         snprintf(c->peer, sizeof c->peer, "[%s]:%u", text, c->port);
     }
 }
