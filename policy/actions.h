@@ -17,7 +17,9 @@ enum request_kind {
     REQUEST_AFFILIATIONS,/* find jid in the owner, admin, member and outcast lists */
     REQUEST_GRANT,       /* make jid a member */
     REQUEST_INVITE,      /* the same by a mediated invite, answered once Prosody has handled it */
-    REQUEST_CREATE,      /* join, configure (members-only, persistent) and leave */
+    /* Join, configure (members-only, persistent) and leave. Nothing is configured where the join did
+     * not make the room (no status 201), which is an error "conflict": it would throw people out. */
+    REQUEST_CREATE,
     REQUEST_DESTROY,
 };
 

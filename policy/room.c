@@ -39,6 +39,7 @@ static const struct step {
     [ROOM_SUBMITTING] = {step_submitting, true,  true,  true},
     [ROOM_VERIFYING]  = {step_verifying,  true,  false, true},
     [ROOM_REPAIRING]  = {step_repairing,  false, false, true},
+    [ROOM_LANDING]    = {step_landing,    true,  false, false},
     [ROOM_CREATING]   = {step_creating,   true,  true,  true},
     [ROOM_CHECKING]   = {step_checking,   false, false, true},
     [ROOM_DESTROYING] = {step_destroying, true,  true,  true},
@@ -388,6 +389,7 @@ void room_config_changed(struct room *room, int64_t now)
     case ROOM_SUBMITTING:
     case ROOM_VERIFYING:
     case ROOM_REPAIRING:
+    case ROOM_LANDING:
     case ROOM_CREATING:
         return; /* what comes of it is read, or set, at its end */
     case ROOM_IDLE:

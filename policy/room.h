@@ -27,6 +27,7 @@ enum room_step {
     ROOM_SUBMITTING, /* turning on: the form */
     ROOM_VERIFYING,  /* turning on: the form read back */
     ROOM_REPAIRING,  /* members-only without a lobby room: the form again (wire fact 16) */
+    ROOM_LANDING,    /* creating: who is on his way to the room lands first */
     ROOM_CREATING,
     ROOM_CHECKING,   /* releasing: is really nobody there */
     ROOM_DESTROYING, /* releasing */
@@ -247,7 +248,8 @@ struct join *join_new(struct room *room, struct session *session, const struct r
 void join_free(struct join *join);
 /* Settles what can be settled, in order. */
 enum join_need joins_decide(struct room *room, int64_t now);
-bool joins_want_turn_on(const struct room *room);
+/* Whether one that waits would have this done, were the room in that state. */
+bool joins_want(const struct room *room, enum lobby_state state, enum decision_action action);
 void join_forward(struct join *join, const char *rule, const char *reason, int64_t now);
 /* lobby.on_failure. */
 void join_fail(struct join *join, const char *reason, int64_t now);
@@ -302,6 +304,7 @@ enum step_result step_verifying(struct room *room, const struct room_answer *ans
 enum step_result repair_begin(struct room *room, int64_t now);
 enum step_result step_repairing(struct room *room, const struct room_answer *answer, int64_t now);
 enum step_result create_begin(struct room *room, int64_t now);
+enum step_result step_landing(struct room *room, const struct room_answer *answer, int64_t now);
 enum step_result step_creating(struct room *room, const struct room_answer *answer, int64_t now);
 
 /* room_release.c */

@@ -257,14 +257,14 @@ enum join_need joins_decide(struct room *room, int64_t now)
     return most;
 }
 
-bool joins_want_turn_on(const struct room *room)
+bool joins_want(const struct room *room, enum lobby_state state, enum decision_action action)
 {
     const struct rule_set *rules = room->rooms->config->rules;
     const struct join *join;
 
     for (join = TAILQ_FIRST(&room->held); join != NULL; join = TAILQ_NEXT(join, room_link)) {
         if (join->phase == JOIN_WAITS_ROOM &&
-            decide(rules, join->applicant, LOBBY_OFF).action == DECIDE_TURN_ON) {
+            decide(rules, join->applicant, state).action == action) {
             return true;
         }
     }

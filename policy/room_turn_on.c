@@ -35,6 +35,11 @@ static void unexpect_persistent(struct room *room, const struct room_answer *ans
 
 /* Listing. */
 
+static bool wanted(const struct room *room)
+{
+    return joins_want(room, LOBBY_OFF, DECIDE_TURN_ON);
+}
+
 enum step_result turn_on_begin(struct room *room, int64_t now)
 {
     room->turning_since = now;
@@ -91,7 +96,7 @@ static bool queue_listed(struct room *room, const struct room_occupant *listed, 
 enum step_result step_listing(struct room *room, const struct room_answer *answer, int64_t now)
 {
     if (answer == NULL) {
-        return joins_want_turn_on(room) ? STEP_WAIT : abandon(room);
+        return wanted(room) ? STEP_WAIT : abandon(room);
     }
     if (answer->status != ANSWER_OK) {
         return turn_on_failed(room, "the occupant list", answer, now);
@@ -166,7 +171,7 @@ enum step_result step_granting(struct room *room, const struct room_answer *answ
     int persistent = persistent_wanted(room);
 
     assert(answer == NULL);
-    if (!joins_want_turn_on(room)) {
+    if (!wanted(room)) {
         return abandon(room);
     }
     if (!queue_inside(room, now) || !queue_in_flight(room, now)) {
@@ -274,13 +279,29 @@ enum step_result step_repairing(struct room *room, const struct room_answer *ans
 
 enum step_result create_begin(struct room *room, int64_t now)
 {
-    int persistent = persistent_wanted(room);
-
     room->turning_since = now;
+    room_enter_step(room, ROOM_LANDING);
+    return STEP_MORE;
+}
+
+/* Between our making the room and configuring it, whoever was let through before could come in, to
+ * be thrown out at once. Mostly nobody is: to them the room does not exist either. */
+enum step_result step_landing(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    assert(answer == NULL);
+    if (room->inside > 0 || !room_can_ask(room, now) ||
+        !joins_want(room, LOBBY_NO_ROOM, DECIDE_CREATE)) {
+        room_forget_state(room); /* somebody made it, nobody can, or nobody needs it */
+        return abandon(room);
+    }
+    if (!TAILQ_EMPTY(&room->in_flight)) {
+        return STEP_WAIT;
+    }
     room->doubted = false;
-    expect_persistent(room, persistent);
+    /* Whatever is configured: else it would be gone as soon as the service leaves it. */
+    expect_persistent(room, 1);
     room_enter_step(room, ROOM_CREATING);
-    room_send(room, REQUEST_CREATE, persistent);
+    room_send(room, REQUEST_CREATE, 1);
     return STEP_WAIT;
 }
 
@@ -292,6 +313,9 @@ enum step_result step_creating(struct room *room, const struct room_answer *answ
     if (answer->status != ANSWER_OK) {
         unexpect_persistent(room, answer);
         room_forget_state(room);
+        if (answer_is_error(answer, "conflict")) {
+            return abandon(room); /* it exists by now: asked again */
+        }
         return room_step_failed(room, "the room's creation", answer, now);
     }
     room->submitted_at = now;

@@ -21,7 +21,7 @@
 #define ROOMS 3
 #define CLIENTS 14
 #define MESSAGES 2048
-#define LATE_MS 30        /* of a client's stream, each way */
+#define LATE_MS 30 /* of a client's stream, each way */
 #define SERVICE_LATE_MS 20
 #define KNOCK_MS 300
 #define END_MS 60000
@@ -56,11 +56,26 @@ struct server_room {
 };
 
 enum message_kind {
-    TO_JOIN, TO_LEAVE, TO_KNOCK, TO_UNKNOCK, TO_TOGGLE, /* client to Prosody */
-    AT_ENTERED, AT_LEFT, AT_KICKED, AT_REFUSED, AT_ERROR, AT_LOBBY, AT_UNLOBBY, /* and back */
-    AT_APPROVED, AT_CHANGED, AT_INFO, AT_DESTROYED, AT_TOGGLED,
-    TO_REQUEST, AT_ANSWER,                              /* the service account */
-    DO_PROMOTE,                                         /* Jicofo */
+    TO_JOIN,
+    TO_LEAVE,
+    TO_KNOCK,
+    TO_UNKNOCK,
+    TO_TOGGLE, /* client to Prosody */
+    AT_ENTERED,
+    AT_LEFT,
+    AT_KICKED,
+    AT_REFUSED,
+    AT_ERROR,
+    AT_LOBBY,
+    AT_UNLOBBY, /* and back */
+    AT_APPROVED,
+    AT_CHANGED,
+    AT_INFO,
+    AT_DESTROYED,
+    AT_TOGGLED,
+    TO_REQUEST,
+    AT_ANSWER,  /* the service account */
+    DO_PROMOTE, /* Jicofo */
 };
 
 struct message {
@@ -335,17 +350,18 @@ static void serve_grant(struct sim *sim, const struct message *message)
     }
 }
 
-/* What the request does. False: the room does not exist. */
-static bool serve(struct sim *sim, const struct message *message, struct message *answer)
+/* What the request does; the error's condition, or NULL. */
+static const char *serve(struct sim *sim, const struct message *message, struct message *answer)
 {
     struct server_room *room = &sim->server[message->room];
 
-    if (message->request_kind == REQUEST_CREATE && !room->exists) {
+    if (message->request_kind == REQUEST_CREATE) {
+        if (room->exists) {
+            return "conflict";
+        }
         room->exists = true;
-        room->membersonly = true;
-    }
-    if (!room->exists) {
-        return false;
+    } else if (!room->exists) {
+        return "item-not-found";
     }
     switch (message->request_kind) {
     case REQUEST_FORM:
@@ -372,7 +388,7 @@ static bool serve(struct sim *sim, const struct message *message, struct message
     case REQUEST_AFFILIATIONS:
         break;
     }
-    return true;
+    return NULL;
 }
 
 /* The list as it was when Prosody made it travels in the answer's own store. */
@@ -403,20 +419,20 @@ static void list_occupants(struct sim *sim, const struct message *message)
 static void serve_request(struct sim *sim, const struct message *message, bool answers)
 {
     struct message answer = {0};
-    bool exists;
+    const char *condition;
 
     list_occupants(sim, message);
     answer.affiliation = sim->clients[message->subject].generation == message->subject_generation
                              ? sim->server[message->room].affiliations[message->subject]
                              : NONE;
-    exists = serve(sim, message, &answer);
+    condition = serve(sim, message, &answer);
     if (answers) {
         struct message *posted = post(sim, AT_ANSWER, 2 * CLIENTS + 1, SERVICE_LATE_MS);
 
         posted->request = message->request;
         posted->request_kind = message->request_kind;
-        posted->status = exists ? ANSWER_OK : ANSWER_ERROR;
-        posted->condition = "item-not-found";
+        posted->status = condition == NULL ? ANSWER_OK : ANSWER_ERROR;
+        posted->condition = condition;
         posted->membersonly = answer.membersonly;
         posted->affiliation = answer.affiliation;
     }
@@ -438,8 +454,8 @@ static unsigned room_of(const struct sim *sim, const char *name)
 static void on_request(void *ctx, const struct room_request *request)
 {
     struct sim *sim = ctx;
-    struct message *message = post(sim, sim->up ? TO_REQUEST : AT_ANSWER, 2 * CLIENTS,
-                                   SERVICE_LATE_MS);
+    struct message *message =
+        post(sim, sim->up ? TO_REQUEST : AT_ANSWER, 2 * CLIENTS, SERVICE_LATE_MS);
     unsigned subject = 0, generation = 0;
 
     message->request = request->id;
@@ -897,7 +913,8 @@ static void start(struct sim *sim, unsigned seed)
 {
     struct room_actions actions = {sim, on_request, on_settle, on_note};
 
-    *sim = (struct sim){.seed = seed, .now = 1, .random = seed * UINT64_C(2654435761) + 88172645463};
+    *sim =
+        (struct sim){.seed = seed, .now = 1, .random = seed * UINT64_C(2654435761) + 88172645463};
     sim->moderators = seed % 2 == 1;
     sim->outages = seed / 2 % 2 == 1;
     sim->config = (struct rooms_config){
