@@ -68,8 +68,8 @@ if jitsi then
 	authentication_module = "token"
 	host_modules = { "muc_lobby_rooms", "features_identity", "conference_duration" }
 	muc_modules = {
-		"muc_hide_all", "muc_meeting_id", "token_verification", "muc_domain_mapper",
-		"muc_password_whitelist",
+		"muc_hide_all", "token_verification", "muc_domain_mapper", "muc_password_whitelist",
+		ENV_PROSODY_WITHOUT ~= "muc_meeting_id" and "muc_meeting_id" or nil,
 	}
 else
 	authentication_module = "meet_token"

@@ -13,6 +13,7 @@ const { Client } = require('./client');
 const { Focus } = require('./focus');
 const { certificates } = require('./certificates');
 const { freePorts } = require('./ports');
+const { Recorder } = require('./recorder');
 const { Prosody, passwords } = require('./prosody');
 const { Nginx } = require('./nginx');
 const { Vestibule } = require('./vestibule');
@@ -23,8 +24,9 @@ let rooms = 0;
 
 class Deployment {
   // options: direct, config (over the YAML every scenario has), prosody (its environment), env
-  // (Vestibule's), expect (patterns of warnings that belong to the scenario), isServed, prosodyTls,
-  // listenTls, unixSocket, isProsodyUp.
+  // (Vestibule's), expect (patterns of warnings that belong to the scenario), isServed (false: the
+  // service account is not to log in), isProsodyUp, prosodyTls, listenTls, unixSocket (function of the
+  // deployment), recorder (true: Vestibule meets Prosody through it).
   constructor(options = {}) {
     this.options = { isServed: true, isProsodyUp: true, ...options };
     this.domain = DOMAIN;
@@ -45,6 +47,7 @@ class Deployment {
     this.ports = { nginx, vestibule, prosody, prosodyTls };
     try {
       if (this.options.isProsodyUp) await this.prosody.start();
+      if (this.options.recorder) this.recorder = await new Recorder(this.prosody.url).start();
       if (!this.options.direct) await this.#startVestibule();
       this.nginx = await new Nginx({
         dir: this.folder('nginx'), domain: DOMAIN, port: nginx, tls: this.tls, backend: this.#backend(),
@@ -64,7 +67,7 @@ class Deployment {
 
   async #startVestibule() {
     const upstream = this.options.prosodyTls
-      ? `wss://127.0.0.1:${this.ports.prosodyTls}/xmpp-websocket` : this.prosody.url;
+      ? `wss://127.0.0.1:${this.ports.prosodyTls}/xmpp-websocket` : (this.recorder || this.prosody).url;
     const config = typeof this.options.config === 'function' ? this.options.config(this) : this.options.config;
     this.vestibule = new Vestibule({
       dir: this.folder('vestibule'), domain: DOMAIN, port: this.ports.vestibule, upstream,
@@ -185,6 +188,7 @@ class Deployment {
     };
     for (const client of this.clients) if (client.socket) client.socket.terminate();
     if (this.vestibule) await attempt(() => this.vestibule.stop(this.options.expect));
+    if (this.recorder) await attempt(() => this.recorder.stop());
     if (this.nginx) await attempt(() => this.nginx.stop());
     if (this.prosody) {
       await attempt(() => this.prosody.stop());

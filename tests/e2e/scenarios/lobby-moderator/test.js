@@ -49,8 +49,10 @@ scenario('the moderator\'s own hand', {}, (d, it) => {
   it('a form that forgot the lobby leaves the room closed without one: the next lobby user mends it', async () => {
     const room = await d.room();
     const host = await d.host(room);
-    await (await d.asker(room, 'asker')).enterLobby(room);
+    const first = await d.asker(room, 'asker');
+    const lobby = await first.enterLobby(room);
     await set(room, host, { 'muc#roomconfig_roomname': 'renamed' });
+    await first.waitFor('the end of the lobby', of.left(`${lobby}/${first.nick}`));
     await (await d.asker(room, 'next')).enterLobby(room);
     assert.ok((await d.state(room)).lobby);
     await host.ping();

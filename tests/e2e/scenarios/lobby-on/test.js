@@ -2,7 +2,8 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
-const { of, item, error, fields, hasStatus, NS } = require('../../lib/stanza');
+const { token } = require('../../lib/token');
+const { of, item, error, fields, hasStatus, NS, formSubmit } = require('../../lib/stanza');
 
 scenario('who meets the lobby', {}, (d, it) => {
   it('a lobby user who comes first turns it on and waits in it', async () => {
@@ -73,7 +74,6 @@ scenario('who meets the lobby', {}, (d, it) => {
 
   it('a token in the Authorization header asks as well', async () => {
     const room = await d.room();
-    const { token } = require('../../lib/token');
     const Authorization = `Bearer ${token(d.domain, room.split('@')[0], { lobby: true })}`;
     await (await d.connect({ room, headers: { Authorization }, name: 'asker' })).enterLobby(room);
   });
@@ -100,7 +100,6 @@ scenario('who meets the lobby', {}, (d, it) => {
   it('a password of the room is left as it was', async () => {
     const room = await d.room();
     const host = await d.host(room);
-    const { formSubmit } = require('../../lib/stanza');
     await host.iq('set', room, formSubmit({ 'muc#roomconfig_roomsecret': 'sesame', 'muc#roomconfig_passwordprotectedroom': '1' }));
     await (await d.asker(room, 'asker')).enterLobby(room);
     const info = (await host.info(room)).getChild('query', NS.info);

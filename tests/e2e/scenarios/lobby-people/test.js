@@ -2,7 +2,7 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
-const { of, item, hasStatus, joinStanza } = require('../../lib/stanza');
+const { of, item, hasStatus, joinStanza, adminItem, bare, formSubmit } = require('../../lib/stanza');
 
 scenario('people in and before the lobby', {}, (d, it) => {
   // A room whose lobby a lobby user turned on, with a moderator inside and in the lobby.
@@ -38,7 +38,6 @@ scenario('people in and before the lobby', {}, (d, it) => {
 
   it('presence and a new nick of one who was let in turn nothing on, his next join neither', async () => {
     const { room, host, asker } = await approved();
-    const { formSubmit } = require('../../lib/stanza');
     await host.iq('set', room, formSubmit({ 'muc#roomconfig_membersonly': '0' }));
     await host.ping();
     asker.raw(`<presence xmlns='jabber:client' to='${room}/${asker.nick}'><show>away</show></presence>`);
@@ -81,7 +80,6 @@ scenario('people in and before the lobby', {}, (d, it) => {
     const { room, host } = await waiting();
     const plain = await d.plain(room, 'plain');
     await plain.enter(room);
-    const { adminItem, bare } = require('../../lib/stanza');
     await host.iq('set', room, adminItem({ jid: bare(plain.jid), affiliation: 'outcast' }));
     await plain.waitFor('the ban', of.left(`${room}/${plain.nick}`));
     assert.equal((await plain.join(room)).entered, false);

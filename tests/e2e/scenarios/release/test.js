@@ -3,7 +3,7 @@
 const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
 const { within } = require('../../lib/wait');
-const { of, item, NS, joinStanza } = require('../../lib/stanza');
+const { of, item, NS, joinStanza, formSubmit } = require('../../lib/stanza');
 
 const GONE_MS = 5000;
 
@@ -123,7 +123,6 @@ scenario('keeping and releasing the room', {}, (d, it) => {
     const host = await d.host(room);
     const asker = await d.asker(room, 'asker');
     await asker.enterLobby(room);
-    const { formSubmit } = require('../../lib/stanza');
     assert.equal((await host.iq('set', room, formSubmit({ 'muc#roomconfig_membersonly': '0' }))).attrs.type, 'result');
     await asker.close();
     const from = d.vestibule.lines.length;
