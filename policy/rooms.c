@@ -80,12 +80,16 @@ static struct room *find_or_make(struct rooms *rooms, const char *name, const ch
 
 /* Joins. */
 
-static void settle_without_record(struct rooms *rooms, const struct room_join *join,
-                                  const char *reason)
+/* We could not know of him later: into a room that is being changed he may not go, whoever he is.
+ */
+static void settle_without_record(struct rooms *rooms, const struct room *room,
+                                  const struct room_join *join, const char *reason)
 {
+    enum applicant applicant =
+        room != NULL && room_holds_all(room) ? APPLICANT_UNJUDGED : join->applicant;
     struct room_verdict verdict;
 
-    verdict_on_failure(rooms->config, join->applicant, reason, &verdict);
+    verdict_on_failure(rooms->config, applicant, reason, &verdict);
     rooms->actions.settle(rooms->actions.ctx, join->id, &verdict);
 }
 
@@ -96,16 +100,16 @@ void rooms_join(struct rooms *rooms, const struct room_join *join, int64_t now)
     struct session *session;
 
     if (room == NULL) {
-        settle_without_record(rooms, join, why);
+        settle_without_record(rooms, NULL, join, why);
         return;
     }
     session = session_get(rooms, join->full_jid);
     if (session == NULL) {
-        settle_without_record(rooms, join, "out of memory");
+        settle_without_record(rooms, room, join, "out of memory");
     } else {
         session_hold(session);
         if (join_new(room, session, join, now) == NULL) {
-            settle_without_record(rooms, join, "out of memory");
+            settle_without_record(rooms, room, join, "out of memory");
         }
         session_drop(session, rooms);
     }
