@@ -123,6 +123,9 @@ static void flush(struct deferred *work)
         conn_lose(c, "out of memory");
         return;
     }
+    /* Before writing: whoever saw the mark passed waits for `drained`, also when all of it leaves now. */
+    if (c->out.len > CONN_HIGH_MARK)
+        c->told_high = true;
     if (!write_some(c)) {
         conn_lose(c, "writing failed: the peer is gone");
         return;
@@ -131,8 +134,6 @@ static void flush(struct deferred *work)
         conn_end(c);
         return;
     }
-    if (c->out.len > CONN_HIGH_MARK)
-        c->told_high = true;
     if (c->told_high && conn_waiting(c) < CONN_LOW_MARK) {
         c->told_high = false;
         if (c->callbacks && c->callbacks->drained)
