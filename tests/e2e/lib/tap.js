@@ -35,7 +35,7 @@ class Direction {
       if (end >= 0) this.head = this.start.subarray(0, end).toString('latin1');
       rest = end >= 0 ? this.start.subarray(end + 4) : Buffer.alloc(0);
     }
-    if (rest.length) this.receiver.write(rest);
+    if (rest.length) this.receiver.write(Buffer.from(rest)); // a copy: it unmasks in place
     this.changed();
   }
 

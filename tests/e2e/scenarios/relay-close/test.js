@@ -1,4 +1,0 @@
-'use strict';
-const { describe } = require('node:test');
-
-describe('relay-close', () => {});
