@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The end-to-end suite, two scenarios at a time: run.sh [SCENARIO...]
+#
+# VESTIBULE       the program (default: build-test/vestibule)
+# JITSI_PLUGINS   folder of Jitsi's Prosody modules, to run on those instead of the stand-ins
+# E2E_REPORT      file for a TAP report beside what is printed
+# E2E_VERBOSE     set: print every line of every program
+set -euo pipefail
+cd "$(dirname "$0")"
+
+files=()
+for name in "${@:-*}"; do
+  for file in scenarios/$name/test.js; do
+    [ -f "$file" ] || { echo "no scenario $name; there are: $(ls scenarios | tr '\n' ' ')" >&2; exit 2; }
+    files+=("$file")
+  done
+done
+
+E2E_CERTIFICATES=$(mktemp -d)
+export E2E_CERTIFICATES
+trap 'rm -rf "$E2E_CERTIFICATES"' EXIT
+# Once, before two scenarios could want to make the same.
+../../certs/make-dev-ca.sh "$E2E_CERTIFICATES" meet.example.com >/dev/null
+
+reporters=(--test-reporter=spec --test-reporter-destination=stdout)
+[ -z "${E2E_REPORT:-}" ] || reporters+=(--test-reporter=tap --test-reporter-destination="$E2E_REPORT")
+node --test --test-concurrency=2 "${reporters[@]}" "${files[@]}"
