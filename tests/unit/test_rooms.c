@@ -111,9 +111,8 @@ static void answer_one(void)
     case REQUEST_ROLES:
         for (unsigned i = 0; i < PEOPLE; i++) {
             if (world.people[i].is_inside) {
-                occupants[answer.occupants_len++] =
-                    (struct room_occupant){"nick", world.people[i].bare,
-                                           world.people[i].is_member ? "member" : "none"};
+                occupants[answer.occupants_len++] = (struct room_occupant){
+                    "nick", world.people[i].bare, world.people[i].is_member ? "member" : "none"};
             }
         }
         break;
@@ -299,6 +298,27 @@ static void freed_in_the_middle(void **state)
     alloc_track_off();
 }
 
+/* Affiliations of those who have left are kept, but not without end. */
+static void many_have_been_here(void **state)
+{
+    char jid[32];
+
+    alloc_track_on();
+    assert_true(start());
+    rooms_entered(world.rooms, ROOM, "stays@d/x", "member", world.now);
+    for (unsigned i = 0; i < 6000; i++) {
+        snprintf(jid, sizeof(jid), "g%u@d/x", i);
+        rooms_entered(world.rooms, ROOM, jid, "none", world.now);
+        rooms_left(world.rooms, ROOM, jid, false, world.now);
+    }
+    assert_in_range(alloc_live(), 2 * 4096, 2 * 4096 + 100);
+    rooms_left(world.rooms, ROOM, "stays@d/x", false, world.now);
+    assert_int_equal(rooms_count(world.rooms), 0);
+    rooms_free(world.rooms);
+    assert_int_equal(alloc_live(), 0);
+    alloc_track_off();
+}
+
 static void tables(void **state)
 {
     static struct {
@@ -332,6 +352,7 @@ int main(void)
         cmocka_unit_test(without_memory),
         cmocka_unit_test(fifty_at_once),
         cmocka_unit_test(freed_in_the_middle),
+        cmocka_unit_test(many_have_been_here),
         cmocka_unit_test(tables),
     };
 
