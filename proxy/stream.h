@@ -47,6 +47,8 @@ struct stream {
     struct session *session; /* NULL once it went on elsewhere */
     char *resume_id;
     uint32_t resume_h; /* what the client said it has, in its own count */
+    bool probe;        /* our own ping asks for the address of a session resumed here */
+    char probe_id[24];
 
     /* A held join. */
     uint64_t join; /* its id, 0 when none is held */
@@ -86,6 +88,20 @@ bool stream_send_client(struct stream *s, const char *data, size_t len);
 bool stream_send_server(struct stream *s, const char *data, size_t len);
 void stream_client_message(struct stream *s, const char *data, size_t len);
 void stream_server_message(struct stream *s, const char *data, size_t len);
+/* A message of Prosody's as a tree, borrowed; NULL where it cannot be read (it is passed on then). */
+const struct element *stream_parse_server(struct stream *s, const char *data, size_t len);
+/* Lets the client go on unless something else holds it. */
+void stream_go_on(struct stream *s);
+/* Stream management, stream_sm.c: each forwards its message, with the counter the other end knows. */
+void stream_client_ack(struct stream *s, const struct element *e, const char *data, size_t len);
+void stream_client_resume(struct stream *s, const struct element *e, const char *data, size_t len);
+void stream_server_ack(struct stream *s, const char *data, size_t len);
+void stream_server_resumed(struct stream *s, const char *data, size_t len);
+void stream_server_failed(struct stream *s, const char *data, size_t len);
+/* Only learns; the caller forwards. */
+void stream_server_enabled(struct stream *s, const char *data, size_t len);
+/* Whether a message answers our ping for the address: then it is not the client's. */
+bool stream_probe_answered(struct stream *s, const char *data, size_t len);
 /* The rooms' verdict on a held join, maybe under rooms_join itself. */
 void stream_settled(struct stream *s, const struct room_verdict *verdict);
 /* Carries a settled verdict out. */

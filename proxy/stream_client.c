@@ -9,7 +9,6 @@
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,82 +38,6 @@ static void refuse(struct stream *s, enum parse_result result)
         stream_end(s, CLOSE_NOT_WELL_FORMED, NULL);
         break;
     }
-}
-
-static bool read_h(const struct element *e, uint32_t *ret)
-{
-    const char *h = element_attribute(e, "h");
-    char *end;
-    unsigned long value;
-
-    if (!h || h[0] < '0' || h[0] > '9')
-        return false;
-    errno = 0;
-    value = strtoul(h, &end, 10);
-    if (errno || *end || value > UINT32_MAX)
-        return false;
-    *ret = (uint32_t)value;
-    return true;
-}
-
-/* <a/> and <resume/> count what the client was sent, ours included; Prosody is told its own count. */
-static void forward_ack(struct stream *s, const struct element *e, const char *data, size_t len)
-{
-    struct session *session = s->session;
-    struct buf out = BUF_INIT;
-    uint32_t h, translated;
-
-    if (!session || !session->sm.enabled || !read_h(e, &h)) {
-        stream_send_server(s, data, len);
-        return;
-    }
-    session_drop_added(session, sm_added_after(&session->sm.down, h));
-    translated = sm_ack(&session->sm.down, h);
-    if (translated == h) {
-        stream_send_server(s, data, len);
-        return;
-    }
-    buf_printf(&out, "<a xmlns='" NS_SM "' h='%u'/>", translated);
-    if (out.failed)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    else
-        stream_send_server(s, out.data, out.len);
-    buf_done(&out);
-}
-
-static void forward_resume(struct stream *s, const struct element *e, const char *data, size_t len)
-{
-    const char *id = element_attribute(e, "previd");
-    struct session *former = id ? sessions_find(s->proxy->sessions, id) : NULL;
-    struct buf out = BUF_INIT;
-    uint32_t h, translated;
-
-    s->awaits_resume = true;
-    wsock_stop(s->client, WSOCK_HELD);
-    free(s->resume_id);
-    s->resume_id = id ? strdup(id) : NULL;
-    if (id && !s->resume_id) {
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-        return;
-    }
-    if (!former || !former->sm.enabled || !read_h(e, &h)) {
-        stream_send_server(s, data, len);
-        return;
-    }
-    s->resume_h = h;
-    translated = sm_translate(&former->sm.down, h);
-    if (translated == h) {
-        stream_send_server(s, data, len);
-        return;
-    }
-    buf_add_str(&out, "<resume xmlns='" NS_SM "' previd='");
-    buf_add_xml(&out, id);
-    buf_printf(&out, "' h='%u'/>", translated);
-    if (out.failed)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    else
-        stream_send_server(s, out.data, out.len);
-    buf_done(&out);
 }
 
 /* A stanza that goes on as it is, counted. */
@@ -356,10 +279,10 @@ void stream_client_message(struct stream *s, const char *data, size_t len)
         forward(s, data, len);
         return;
     case STANZA_SM_ACK:
-        forward_ack(s, e, data, len);
+        stream_client_ack(s, e, data, len);
         return;
     case STANZA_SM_RESUME:
-        forward_resume(s, e, data, len);
+        stream_client_resume(s, e, data, len);
         return;
     case STANZA_SM_ENABLE:
         if (s->session)

@@ -10,16 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where Prosody says no max (XEP-0198 leaves it out when it has none): mod_smacks' default. */
-#define RESUME_DEFAULT_S 600
-#define RESUME_MAX_S 3600
-
 static bool has(const char *data, size_t len, const char *text)
 {
     return memmem(data, len, text, strlen(text)) != NULL;
 }
 
-static const struct element *parse(struct stream *s, const char *data, size_t len)
+const struct element *stream_parse_server(struct stream *s, const char *data, size_t len)
 {
     const struct parse_limits limits = {
         .bytes = len, .depth = 256, .elements = 100000, .attributes = 256};
@@ -31,9 +27,9 @@ static const struct element *parse(struct stream *s, const char *data, size_t le
     return NULL;
 }
 
-static void go_on(struct stream *s)
+void stream_go_on(struct stream *s)
 {
-    if (!s->awaits_bind && !s->awaits_resume && !s->held)
+    if (!s->awaits_bind && !s->awaits_resume && !s->probe && !s->held)
         wsock_go(s->client, WSOCK_HELD);
 }
 
@@ -70,7 +66,7 @@ static void bound(struct stream *s, const struct element *e)
         s->is_logged_in = true;
         stream_name(s);
     }
-    go_on(s);
+    stream_go_on(s);
 }
 
 static void owner_set_answered(struct stream *s, const struct element *e)
@@ -98,7 +94,7 @@ static void iq(struct stream *s, const char *data, size_t len)
         has_owner_sets |= s->owner_sets[i].id != NULL;
     if (!s->awaits_bind && !has_info && !has_owner_sets)
         return;
-    e = parse(s, data, len);
+    e = stream_parse_server(s, data, len);
     if (!e)
         return;
     if (s->awaits_bind)
@@ -183,7 +179,7 @@ static void presence(struct stream *s, const char *data, size_t len)
 
     if (!s->session || !s->session->full_jid || (!has(data, len, "110") && !has(data, len, "error")))
         return;
-    e = parse(s, data, len);
+    e = stream_parse_server(s, data, len);
     if (!e)
         return;
     place = locate(s, e, &room);
@@ -203,7 +199,7 @@ static void message(struct stream *s, const char *data, size_t len)
 
     if (!has(data, len, "104"))
         return;
-    e = parse(s, data, len);
+    e = stream_parse_server(s, data, len);
     if (!e || !muc_is_config_change(e))
         return;
     place = locate(s, e, &room);
@@ -214,152 +210,22 @@ static void message(struct stream *s, const char *data, size_t len)
     muc_room_done(&room);
 }
 
-/* Stream management (XEP-0198). */
-
-static bool read_h(const struct element *e, uint32_t *ret)
-{
-    const char *h = element_attribute(e, "h");
-
-    if (!h || h[0] < '0' || h[0] > '9')
-        return false;
-    *ret = (uint32_t)strtoul(h, NULL, 10);
-    return true;
-}
-
-static void enabled(struct stream *s, const char *data, size_t len)
-{
-    const struct element *e = parse(s, data, len);
-    const char *id = e ? element_attribute(e, "id") : NULL;
-    const char *resume = e ? element_attribute(e, "resume") : NULL;
-    const char *max = e ? element_attribute(e, "max") : NULL;
-    long seconds = max ? strtol(max, NULL, 10) : RESUME_DEFAULT_S;
-
-    if (!s->session)
-        return;
-    sm_start_down(&s->session->sm);
-    if (!id || !resume || (strcmp(resume, "true") != 0 && strcmp(resume, "1") != 0))
-        return;
-    if (seconds < 1 || seconds > RESUME_MAX_S)
-        seconds = RESUME_MAX_S;
-    if (!session_resumable(s->proxy->sessions, s->session, id, seconds * 1000))
-        log_line(LOG_LEVEL_WARN, s->tag,
-                 "no room to remember a resumable session: if it resumes, its rooms are unknown");
-}
-
-/* What Prosody has handled, in the client's count; data is replaced where they differ. */
-static void ack(struct stream *s, const char *data, size_t len)
-{
-    const struct element *e = s->session && s->session->sm.enabled ? parse(s, data, len) : NULL;
-    struct buf out = BUF_INIT;
-    uint32_t h, translated;
-
-    if (!e || !read_h(e, &h) || (translated = sm_ack(&s->session->sm.up, h)) == h) {
-        stream_send_client(s, data, len);
-        return;
-    }
-    buf_printf(&out, "<a xmlns='" NS_SM "' h='%u'/>", translated);
-    if (out.failed)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    else
-        stream_send_client(s, out.data, out.len);
-    buf_done(&out);
-}
-
-/* The former session goes on in this stream. */
-static void take_over(struct stream *s, struct session *former)
-{
-    int64_t now = loop_now(s->proxy->loop);
-    struct stream *old = former->stream;
-
-    session_leave(s->proxy->sessions, s->session, true, now);
-    s->session = former;
-    session_take(s->proxy->sessions, former, s, now);
-    if (old) {
-        old->session = NULL;
-        stream_end(old, CLOSE_REPLACED, NULL);
-    }
-}
-
-/* Ours that the client had not acknowledged are sent again, at their new place. */
-static void send_added_again(struct stream *s)
-{
-    struct session *session = s->session;
-
-    for (struct session_added *at = session->added; at && s->state == STREAM_OPEN; at = at->next) {
-        if (!sm_added(&session->sm.down)) {
-            stream_end(s, CLOSE_TOO_MUCH, "refused joins without an acknowledgement");
-            return;
-        }
-        stream_send_client(s, at->stanza, strlen(at->stanza));
-    }
-}
-
-static void resumed(struct stream *s, const char *data, size_t len)
-{
-    const struct element *e = parse(s, data, len);
-    struct session *former =
-        s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
-    struct buf out = BUF_INIT;
-    uint32_t h, translated;
-
-    s->awaits_resume = false;
-    s->is_logged_in = true;
-    if (!former || !e || !read_h(e, &h)) {
-        stream_send_client(s, data, len);
-        go_on(s);
-        return;
-    }
-    take_over(s, former);
-    stream_name(s);
-    translated = sm_rewind(&former->sm.up, h);
-    session_drop_added(former, sm_added_after(&former->sm.down, s->resume_h));
-    sm_rewind(&former->sm.down, s->resume_h);
-    if (translated == h) {
-        stream_send_client(s, data, len);
-    } else {
-        buf_add_str(&out, "<resumed xmlns='" NS_SM "' previd='");
-        buf_add_xml(&out, s->resume_id);
-        buf_printf(&out, "' h='%u'/>", translated);
-        if (out.failed)
-            stream_end(s, CLOSE_NO_MEMORY, NULL);
-        else
-            stream_send_client(s, out.data, out.len);
-        buf_done(&out);
-    }
-    if (s->state != STREAM_OPEN)
-        return;
-    send_added_again(s);
-    go_on(s);
-}
-
-static void failed(struct stream *s, const char *data, size_t len)
-{
-    struct session *former =
-        s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
-
-    if (s->awaits_resume && former && !former->stream)
-        session_leave(s->proxy->sessions, former, true, loop_now(s->proxy->loop));
-    s->awaits_resume = false;
-    stream_send_client(s, data, len);
-    go_on(s);
-}
-
 void stream_server_message(struct stream *s, const char *data, size_t len)
 {
     enum stanza_kind kind = stanza_peek(data, len);
 
     switch (kind) {
     case STANZA_SM_ACK:
-        ack(s, data, len);
+        stream_server_ack(s, data, len);
         return;
     case STANZA_SM_RESUMED:
-        resumed(s, data, len);
+        stream_server_resumed(s, data, len);
         return;
     case STANZA_SM_FAILED:
-        failed(s, data, len);
+        stream_server_failed(s, data, len);
         return;
     case STANZA_SM_ENABLED:
-        enabled(s, data, len);
+        stream_server_enabled(s, data, len);
         break;
     case STANZA_OPEN:
         s->is_opened = true;
@@ -378,6 +244,8 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
         message(s, data, len);
         break;
     case STANZA_IQ:
+        if (s->probe && stream_probe_answered(s, data, len))
+            return;
         iq(s, data, len);
         break;
     default:

@@ -1,0 +1,277 @@
+/*
+ * Stream management in a client's stream (XEP-0198): counters of both ends kept true where the proxy
+ * answered or added something, and sessions that go on in a new stream (wire facts 24, 25).
+ */
+#include "proxy/log.h"
+#include "proxy/service.h"
+#include "proxy/stream.h"
+#include "xmpp/ns.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where Prosody says no max (XEP-0198 leaves it out when it has none): mod_smacks' default. */
+#define RESUME_DEFAULT_S 600
+#define RESUME_MAX_S 3600
+
+static bool read_h(const struct element *e, uint32_t *ret)
+{
+    const char *h = element_attribute(e, "h");
+    char *end;
+    unsigned long value;
+
+    if (!h || h[0] < '0' || h[0] > '9')
+        return false;
+    errno = 0;
+    value = strtoul(h, &end, 10);
+    if (errno || *end || value > UINT32_MAX)
+        return false;
+    *ret = (uint32_t)value;
+    return true;
+}
+
+/* <a/> and <resume/> count what the client was sent, ours included; Prosody is told its own count. */
+void stream_client_ack(struct stream *s, const struct element *e, const char *data, size_t len)
+{
+    struct session *session = s->session;
+    struct buf out = BUF_INIT;
+    uint32_t h, translated;
+
+    if (!session || !session->sm.enabled || !read_h(e, &h)) {
+        stream_send_server(s, data, len);
+        return;
+    }
+    session_drop_added(session, sm_added_after(&session->sm.down, h));
+    translated = sm_ack(&session->sm.down, h);
+    if (translated == h) {
+        stream_send_server(s, data, len);
+        return;
+    }
+    buf_printf(&out, "<a xmlns='" NS_SM "' h='%u'/>", translated);
+    if (out.failed)
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    else
+        stream_send_server(s, out.data, out.len);
+    buf_done(&out);
+}
+
+void stream_client_resume(struct stream *s, const struct element *e, const char *data, size_t len)
+{
+    const char *id = element_attribute(e, "previd");
+    struct session *former = id ? sessions_find(s->proxy->sessions, id) : NULL;
+    struct buf out = BUF_INIT;
+    uint32_t h, translated;
+
+    s->awaits_resume = true;
+    wsock_stop(s->client, WSOCK_HELD);
+    free(s->resume_id);
+    s->resume_id = id ? strdup(id) : NULL;
+    if (id && !s->resume_id) {
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+        return;
+    }
+    if (!read_h(e, &h)) {
+        stream_send_server(s, data, len);
+        return;
+    }
+    s->resume_h = h;
+    if (!former || !former->sm.enabled) {
+        stream_send_server(s, data, len);
+        return;
+    }
+    translated = sm_translate(&former->sm.down, h);
+    if (translated == h) {
+        stream_send_server(s, data, len);
+        return;
+    }
+    buf_add_str(&out, "<resume xmlns='" NS_SM "' previd='");
+    buf_add_xml(&out, id);
+    buf_printf(&out, "' h='%u'/>", translated);
+    if (out.failed)
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    else
+        stream_send_server(s, out.data, out.len);
+    buf_done(&out);
+}
+
+/* What Prosody says. */
+
+static void log_no_table(const struct stream *s)
+{
+    log_line(LOG_LEVEL_WARN, s->tag,
+             "no room to remember a resumable session: if it resumes, its rooms are unknown");
+}
+
+void stream_server_enabled(struct stream *s, const char *data, size_t len)
+{
+    const struct element *e = stream_parse_server(s, data, len);
+    const char *id = e ? element_attribute(e, "id") : NULL;
+    const char *resume = e ? element_attribute(e, "resume") : NULL;
+    const char *max = e ? element_attribute(e, "max") : NULL;
+    long seconds = max ? strtol(max, NULL, 10) : RESUME_DEFAULT_S;
+
+    if (!s->session)
+        return;
+    sm_start_down(&s->session->sm);
+    if (!id || !resume || (strcmp(resume, "true") != 0 && strcmp(resume, "1") != 0))
+        return;
+    if (seconds < 1 || seconds > RESUME_MAX_S)
+        seconds = RESUME_MAX_S;
+    if (!session_resumable(s->proxy->sessions, s->session, id, seconds * 1000))
+        log_no_table(s);
+}
+
+/* What Prosody has handled, in the client's count; data is replaced where they differ. */
+void stream_server_ack(struct stream *s, const char *data, size_t len)
+{
+    const struct element *e = s->session && s->session->sm.enabled ? stream_parse_server(s, data, len) : NULL;
+    struct buf out = BUF_INIT;
+    uint32_t h, translated;
+
+    if (!e || !read_h(e, &h) || (translated = sm_ack(&s->session->sm.up, h)) == h) {
+        stream_send_client(s, data, len);
+        return;
+    }
+    buf_printf(&out, "<a xmlns='" NS_SM "' h='%u'/>", translated);
+    if (out.failed)
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    else
+        stream_send_client(s, out.data, out.len);
+    buf_done(&out);
+}
+
+/* The former session goes on in this stream. */
+static void take_over(struct stream *s, struct session *former)
+{
+    int64_t now = loop_now(s->proxy->loop);
+    struct stream *old = former->stream;
+
+    session_leave(s->proxy->sessions, s->session, true, now);
+    s->session = former;
+    session_take(s->proxy->sessions, former, s, now);
+    if (old) {
+        old->session = NULL;
+        stream_end(old, CLOSE_REPLACED, NULL);
+    }
+}
+
+/* Ours that the client had not acknowledged are sent again, at their new place. */
+static void send_added_again(struct stream *s)
+{
+    struct session *session = s->session;
+
+    for (struct session_added *at = session->added; at && s->state == STREAM_OPEN; at = at->next) {
+        if (!sm_added(&session->sm.down)) {
+            stream_end(s, CLOSE_TOO_MUCH, "refused joins without an acknowledgement");
+            return;
+        }
+        stream_send_client(s, at->stanza, strlen(at->stanza));
+    }
+}
+
+/* A session this instance does not know (another's, or from before a restart). Both ends agree on the
+ * counters, but whose it is has to be learnt (wire fact 25): a ping of ours on his stream is answered
+ * to his address, and neither he nor his count sees any of it. Until then he is held. */
+static void resumed_unknown(struct stream *s, uint32_t server_h)
+{
+    struct session *session = s->session;
+    struct buf out = BUF_INIT;
+    uint64_t random;
+
+    session->sm.enabled = true;
+    session->sm.up.from = session->sm.up.to = server_h;
+    session->sm.down.from = session->sm.down.to = s->resume_h;
+    if (!session_resumable(s->proxy->sessions, session, s->resume_id, RESUME_DEFAULT_S * 1000))
+        log_no_table(s);
+    loop_random(s->proxy->loop, &random, sizeof random);
+    snprintf(s->probe_id, sizeof s->probe_id, "v%016llx", (unsigned long long)random);
+    service_ping(&out, s->probe_id);
+    if (out.failed || !sm_added(&session->sm.up)) {
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    } else {
+        s->probe = true;
+        stream_send_server(s, out.data, out.len);
+    }
+    buf_done(&out);
+}
+
+bool stream_probe_answered(struct stream *s, const char *data, size_t len)
+{
+    const struct element *e;
+    const char *id, *to;
+
+    if (!memmem(data, len, s->probe_id, strlen(s->probe_id)))
+        return false;
+    e = stream_parse_server(s, data, len);
+    id = e ? element_attribute(e, "id") : NULL;
+    if (!id || strcmp(id, s->probe_id) != 0)
+        return false;
+    to = element_attribute(e, "to");
+    s->probe = false;
+    if (!s->session || !to || !session_bind(s->session, to) ||
+        !sm_withheld(&s->session->sm.down)) {
+        stream_end(s, CLOSE_NO_MEMORY, "the resumed session's address could not be learnt");
+        return true;
+    }
+    stream_name(s);
+    stream_go_on(s);
+    return true;
+}
+
+void stream_server_resumed(struct stream *s, const char *data, size_t len)
+{
+    const struct element *e = stream_parse_server(s, data, len);
+    struct session *former =
+        s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
+    struct buf out = BUF_INIT;
+    uint32_t h, translated;
+
+    s->awaits_resume = false;
+    s->is_logged_in = true;
+    if (!e || !read_h(e, &h)) {
+        stream_send_client(s, data, len);
+        stream_go_on(s);
+        return;
+    }
+    if (!former) {
+        stream_send_client(s, data, len);
+        resumed_unknown(s, h);
+        return;
+    }
+    take_over(s, former);
+    stream_name(s);
+    translated = sm_rewind(&former->sm.up, h);
+    session_drop_added(former, sm_added_after(&former->sm.down, s->resume_h));
+    sm_rewind(&former->sm.down, s->resume_h);
+    if (translated == h) {
+        stream_send_client(s, data, len);
+    } else {
+        buf_add_str(&out, "<resumed xmlns='" NS_SM "' previd='");
+        buf_add_xml(&out, s->resume_id);
+        buf_printf(&out, "' h='%u'/>", translated);
+        if (out.failed)
+            stream_end(s, CLOSE_NO_MEMORY, NULL);
+        else
+            stream_send_client(s, out.data, out.len);
+        buf_done(&out);
+    }
+    if (s->state != STREAM_OPEN)
+        return;
+    send_added_again(s);
+    stream_go_on(s);
+}
+
+void stream_server_failed(struct stream *s, const char *data, size_t len)
+{
+    struct session *former =
+        s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
+
+    if (s->awaits_resume && former && !former->stream)
+        session_leave(s->proxy->sessions, former, true, loop_now(s->proxy->loop));
+    else if (!s->awaits_resume && s->session)
+        sm_done(&s->session->sm); /* <enable/> was refused */
+    s->awaits_resume = false;
+    stream_send_client(s, data, len);
+    stream_go_on(s);
+}
