@@ -225,12 +225,24 @@ static void client_closed(void *owner, uint16_t code, const char *text, size_t l
     stream_end_carried(s, CLOSE_CLIENT_CLOSED, code, text, len);
 }
 
+/* Too large a message is told as Prosody tells it: as a stream error, which ends the session too. One
+ * that could be resumed would only have it sent again. */
+static void client_breaking(void *owner, uint16_t code)
+{
+    const struct close_kind *kind = &close_kinds[CLOSE_TOO_LARGE];
+
+    if (code == kind->code)
+        tell_error(owner, kind->error, kind->text);
+}
+
 static void client_lost(void *owner, uint16_t code, const char *why)
 {
     struct stream *s = owner;
 
     s->client = NULL;
-    if (code)
+    if (code == close_kinds[CLOSE_TOO_LARGE].code)
+        stream_end(s, CLOSE_TOO_LARGE, why);
+    else if (code)
         end(s, CLOSE_FRAMING, why, code, why, strlen(why));
     else
         stream_end(s, CLOSE_CLIENT_LOST, NULL);
@@ -276,6 +288,7 @@ static void server_drained(void *owner)
 static const struct wsock_callbacks client_events = {
     .message = client_message,
     .closed = client_closed,
+    .breaking = client_breaking,
     .lost = client_lost,
     .drained = client_drained,
 };

@@ -92,6 +92,8 @@ static void fail(struct wsock *w, uint16_t code, const char *why)
     const struct wsock_callbacks *callbacks = w->callbacks;
     void *owner = w->owner;
 
+    if (callbacks && callbacks->breaking)
+        callbacks->breaking(owner, code);
     send_close(w, code, why, strlen(why));
     finish(w);
     if (callbacks)

@@ -16,6 +16,9 @@ struct wsock_callbacks {
     /* The peer closes: its code (1005 when it gave none) and reason. It is the last callback; the
      * close frame is answered by the wsock itself. */
     void (*closed)(void *owner, uint16_t code, const char *reason, size_t len);
+    /* The peer broke the protocol and is about to be told so with a close frame: what is sent now still
+     * goes before it, and `lost` follows. May be NULL. */
+    void (*breaking)(void *owner, uint16_t code);
     /* The peer broke the protocol (code says how, it was told) or, with code 0, the connection is
      * gone without a close frame. The last callback. */
     void (*lost)(void *owner, uint16_t code, const char *why);
