@@ -12,7 +12,7 @@
 
 enum request_kind {
     REQUEST_FORM,        /* read the owner form */
-    REQUEST_SUBMIT,      /* membersonly=1; persistent: 1, or -1 to leave it */
+    REQUEST_SUBMIT,      /* membersonly; persistent: 1, 0, or -1 to leave it */
     REQUEST_ROLES,       /* list the occupants of all three roles */
     REQUEST_AFFILIATIONS,/* find jid in the owner, admin, member and outcast lists */
     REQUEST_GRANT,       /* make jid a member */
@@ -28,6 +28,7 @@ struct room_request {
     enum request_kind kind;
     const char *room; /* canonical room JID */
     const char *jid;  /* bare, with GRANT, INVITE and AFFILIATIONS */
+    bool membersonly; /* with SUBMIT */
     int persistent;   /* with SUBMIT and CREATE */
 };
 
@@ -65,6 +66,7 @@ enum room_note_kind {
     ROOM_LOBBY_REPAIRED,
     ROOM_CREATED,
     ROOM_RELEASED,       /* destroyed by us, empty */
+    ROOM_GIVEN_BACK,     /* no longer persistent: Prosody ends it with its last occupant */
     ROOM_FORGOTTEN,      /* held persistent, found gone */
     ROOM_FAILED,         /* a step failed; text says which and why */
     ROOM_GRANTED,

@@ -43,6 +43,7 @@ static const struct step {
     [ROOM_CREATING]   = {step_creating,   true,  true,  true},
     [ROOM_CHECKING]   = {step_checking,   false, false, true},
     [ROOM_DESTROYING] = {step_destroying, true,  true,  true},
+    [ROOM_GIVING_BACK] = {step_giving_back, true, false, true},
     /* clang-format on */
 };
 
@@ -187,6 +188,7 @@ void request_send(struct request *request, struct room *room, struct person *per
     table_add(&rooms->requests, &request->node, &request->id, sizeof(request->id));
     message.id = request->id;
     message.persistent = persistent;
+    message.membersonly = room->step != ROOM_GIVING_BACK || room->state == LOBBY_ON;
     rooms->actions.request(rooms->actions.ctx, &message);
 }
 
@@ -250,6 +252,10 @@ static enum step_result step_idle(struct room *room, const struct room_answer *a
     }
     if (release_is_due(room, now)) {
         return release_begin(room);
+    }
+    if (give_back_is_due(room, now)) {
+        room->give_back_tries++;
+        return room->state == LOBBY_UNKNOWN ? ask(room) : give_back_begin(room);
     }
     return is_unused(room) ? STEP_DONE : STEP_WAIT;
 }
@@ -391,6 +397,7 @@ void room_config_changed(struct room *room, int64_t now)
     case ROOM_REPAIRING:
     case ROOM_LANDING:
     case ROOM_CREATING:
+    case ROOM_GIVING_BACK:
         return; /* what comes of it is read, or set, at its end */
     case ROOM_IDLE:
     case ROOM_ASKING:

@@ -31,6 +31,7 @@ enum room_step {
     ROOM_CREATING,
     ROOM_CHECKING,   /* releasing: is really nobody there */
     ROOM_DESTROYING, /* releasing */
+    ROOM_GIVING_BACK, /* shutting down: the form, no longer persistent */
 };
 
 enum step_result {
@@ -181,6 +182,7 @@ struct room {
     int64_t release_at;    /* not before */
     int64_t release_pause; /* before the next try */
     bool release_failed;   /* and told */
+    unsigned give_back_tries;
 
     int64_t due;
 };
@@ -315,4 +317,7 @@ int64_t release_due(const struct room *room);
 void release_reset(struct room *room);
 enum step_result release_begin(struct room *room);
 enum step_result step_checking(struct room *room, const struct room_answer *answer, int64_t now);
+bool give_back_is_due(const struct room *room, int64_t now);
+enum step_result give_back_begin(struct room *room);
+enum step_result step_giving_back(struct room *room, const struct room_answer *answer, int64_t now);
 enum step_result step_destroying(struct room *room, const struct room_answer *answer, int64_t now);

@@ -10,10 +10,12 @@
 #define LOOK_AGAIN_MS 2000
 #define PAUSE_MAX_MS 60000
 #define NOT_EMPTY (-1)
+#define GIVE_BACK_TRIES_MAX 3 /* the stop is near, nothing is kept trying */
 
 bool release_wanted(const struct room *room)
 {
-    return room->persistent && room->inside == 0 && room->outside == 0 &&
+    return room->persistent && room->inside == 0 &&
+           (room->outside == 0 || room->rooms->stopping) &&
            TAILQ_EMPTY(&room->held) && TAILQ_EMPTY(&room->in_flight);
 }
 
@@ -119,4 +121,37 @@ enum step_result step_destroying(struct room *room, const struct room_answer *an
     room_note(room, ROOM_RELEASED, NULL, NULL,
               room->empty_since == NOT_EMPTY ? 0 : now - room->empty_since, 0);
     return is_gone(room, now);
+}
+
+/* Shutting down: people inside keep their room, and Prosody ends it with the last of them. Every
+ * submit carries membersonly as it is (wire fact 16), so the state must be known first. */
+bool give_back_is_due(const struct room *room, int64_t now)
+{
+    return room->rooms->stopping && room->persistent && room->inside > 0 &&
+           room->give_back_tries < GIVE_BACK_TRIES_MAX && room_can_ask(room, now);
+}
+
+enum step_result give_back_begin(struct room *room)
+{
+    room_enter_step(room, ROOM_GIVING_BACK);
+    room_send(room, REQUEST_SUBMIT, 0);
+    return STEP_WAIT;
+}
+
+enum step_result step_giving_back(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    char text[256];
+
+    if (answer == NULL) {
+        return STEP_WAIT;
+    }
+    if (answer->status == ANSWER_OK) {
+        room_set_persistent(room, false);
+        room_note(room, ROOM_GIVEN_BACK, NULL, NULL, 0, 0);
+    } else {
+        room_failure_text(text, sizeof(text), "giving the room back", answer);
+        room_note(room, ROOM_FAILED, NULL, text, 0, 0);
+    }
+    room_enter_step(room, ROOM_IDLE);
+    return STEP_MORE;
 }

@@ -84,6 +84,6 @@ void rooms_adopt(struct rooms *rooms, const char *room, int64_t now);
 size_t rooms_count(const struct rooms *rooms);
 size_t rooms_persistent_count(const struct rooms *rooms);
 enum lobby_state rooms_state(const struct rooms *rooms, const char *room);
-/* Shutting down: every held join is settled as on_failure says, persistent rooms that are empty are
- * asked to be destroyed. */
+/* Shutting down: every held join is settled as on_failure says; persistent rooms with people inside
+ * are given back to Prosody, the others destroyed, with whoever waits in their lobby. */
 void rooms_shutdown(struct rooms *rooms, int64_t now);

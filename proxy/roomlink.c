@@ -29,6 +29,7 @@ struct task {
     uint64_t id;
     enum request_kind kind;
     char *room, *jid;
+    bool membersonly;
     int persistent;
     int64_t since;
     size_t outstanding; /* stanzas not answered yet */
@@ -313,7 +314,7 @@ static void send_submit(struct task *t, pending_callback callback)
     struct buf out = BUF_INIT;
 
     service_make_id(t->link->proxy->service, id);
-    muc_submit_form(&out, t->room, id, true, t->persistent);
+    muc_submit_form(&out, t->room, id, t->membersonly, t->persistent);
     ask(t, id, t->room, &out, callback);
 }
 
@@ -405,6 +406,7 @@ static void on_request(void *ctx, const struct room_request *request)
     t->link = link;
     t->id = request->id;
     t->kind = request->kind;
+    t->membersonly = request->membersonly;
     t->persistent = request->persistent;
     t->since = loop_now(link->proxy->loop);
     t->deadline = INT64_MAX;
@@ -421,6 +423,19 @@ static void on_request(void *ctx, const struct room_request *request)
         done(t, ANSWER_UNSENT, NULL);
     else
         send_task(t);
+}
+
+/* Only a room that is new (status 201) is configured: members-only would throw the occupants of
+ * another out (wire fact 15). */
+static void created(struct task *t, bool is_new)
+{
+    t->membersonly = true;
+    if (is_new) {
+        send_submit(t, on_created_submit);
+    } else {
+        leave_created(t);
+        done(t, ANSWER_ERROR, "conflict");
+    }
 }
 
 /* A room we are making: our own self-presence says it stands, an error that it does not. */
@@ -448,7 +463,7 @@ static void on_presence(void *ctx, const struct element *presence)
         if (p.error)
             done(t, ANSWER_ERROR, p.condition);
         else if (p.self && !p.unavailable)
-            send_submit(t, on_created_submit);
+            created(t, p.created);
     }
     muc_room_done(&room);
 }
@@ -478,6 +493,7 @@ static void on_note(void *ctx, const struct room_note *note)
         [ROOM_LOBBY_REPAIRED] = {LOG_LEVEL_INFO, "lobby room was missing and is made again"},
         [ROOM_CREATED] = {LOG_LEVEL_INFO, "room made for a lobby user"},
         [ROOM_RELEASED] = {LOG_LEVEL_INFO, "room is empty and was destroyed"},
+        [ROOM_GIVEN_BACK] = {LOG_LEVEL_INFO, "room is given back to Prosody"},
         [ROOM_FORGOTTEN] = {LOG_LEVEL_INFO, "room is gone and forgotten"},
         [ROOM_FAILED] = {LOG_LEVEL_WARN, "room request failed"},
         [ROOM_GRANTED] = {LOG_LEVEL_DEBUG, "member made"},

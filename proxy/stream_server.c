@@ -127,6 +127,8 @@ static void entered(struct stream *s, const struct muc_room *room, bool is_lobby
         stream_end(s, CLOSE_TOO_MUCH, "in too many rooms");
         return;
     }
+    /* From now on the room may have given him an affiliation that nobody told us of. */
+    s->session->is_fresh = false;
     if (is_lobby)
         rooms_lobby_entered(s->proxy->rooms, room->jid, s->session->full_jid, now);
     else

@@ -20,9 +20,10 @@
  *   again                          repeats the last answer
  *   state TEXT | count N | persistent N | due MS   looked at, nothing happens
  * What is done:
- *   form roles submit[+] aff:NAME grant:NAME invite:NAME create[+] destroy   requests, + persistent
+ *   form roles submit[-off][+|-] aff:NAME grant:NAME invite:NAME create[+] destroy
+ *                                  requests: members-only off; persistent on, off
  *   NAME> | NAME!CONDITION         settled: forwarded, refused
- *   *on:COUNT *repaired *created *released *forgotten *failed *granted:NAME  notes
+ *   *on:COUNT *repaired *created *released *given *forgotten *failed *granted:NAME  notes
  */
 #pragma once
 
@@ -105,7 +106,12 @@ static void script_request(void *ctx, const struct room_request *request)
     if (request->jid != NULL) {
         script_did(script, "%s:%s", kinds[request->kind], script_name(request->jid));
     } else {
-        script_did(script, "%s%s", kinds[request->kind], request->persistent == 1 ? "+" : "");
+        bool is_off = request->kind == REQUEST_SUBMIT && !request->membersonly;
+
+        script_did(script, "%s%s%s", kinds[request->kind], is_off ? "-off" : "",
+                   request->persistent == 1                                      ? "+"
+                   : request->persistent == 0 && request->kind == REQUEST_SUBMIT ? "-"
+                                                                                 : "");
     }
 }
 
@@ -128,7 +134,7 @@ static void script_settle(void *ctx, uint64_t join, const struct room_verdict *v
 
 static void script_note(void *ctx, const struct room_note *note)
 {
-    static const char *const kinds[] = {"on",       "repaired",  "created", "released",
+    static const char *const kinds[] = {"on",       "repaired",  "created", "released", "given",
                                         "forgotten", "failed", "granted"};
     struct script *script = ctx;
 
