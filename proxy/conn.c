@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
+#include <sys/socket.h>
 
 #define FLUSH_LIMIT_MS 5000
+#define LINGER_LIMIT_MS 2000
 /* libwebsockets writes at most its service buffer at once and copies what is over it. */
 #define WRITE_MAX 65536
 /* An idle conn keeps no more output memory than this. */
@@ -106,6 +108,17 @@ static bool write_some(struct conn *c)
     return true;
 }
 
+/* All is written: the peer is told so, and what it still sends is read away (received drops it). TLS has
+ * no half-close that every peer takes for what it is. */
+static void linger(struct conn *c)
+{
+    c->ending = CONN_LINGERS;
+    c->deadline = loop_now(c->loop) + LINGER_LIMIT_MS;
+    conn_resume(c);
+    if (!c->is_tls)
+        shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
+}
+
 static void flush(struct deferred *work)
 {
     struct conn *c = (struct conn *)((char *)work - offsetof(struct conn, flush));
@@ -134,6 +147,10 @@ static void flush(struct deferred *work)
         conn_end(c);
         return;
     }
+    if (c->ending == CONN_LINGERS_FLUSHED && c->out.len == 0 && !c->write_blocked) {
+        linger(c);
+        return;
+    }
     if (c->told_high && conn_waiting(c) < CONN_LOW_MARK) {
         c->told_high = false;
         if (c->callbacks && c->callbacks->drained)
@@ -157,7 +174,7 @@ static void writeable(struct conn *c)
 static void opened(struct conn *c)
 {
     c->is_open = true;
-    c->deadline = c->ending == CONN_CLOSES_FLUSHED ? c->deadline : INT64_MAX;
+    c->deadline = c->ending == CONN_STAYS ? INT64_MAX : c->deadline;
     connect_done(c);
     c->last_activity = loop_now(c->loop);
     loop_defer(c->loop, &c->flush);
@@ -297,14 +314,24 @@ void conn_resume(struct conn *c)
     c->is_paused = false;
 }
 
-void conn_close(struct conn *c)
+static void close_as(struct conn *c, enum conn_ending ending)
 {
     c->callbacks = NULL;
     if (c->ending == CONN_STAYS) {
-        c->ending = c->is_open ? CONN_CLOSES_FLUSHED : CONN_CLOSES_NOW;
+        c->ending = c->is_open ? ending : CONN_CLOSES_NOW;
         c->deadline = loop_now(c->loop) + FLUSH_LIMIT_MS;
     }
     loop_defer(c->loop, &c->flush);
+}
+
+void conn_close(struct conn *c)
+{
+    close_as(c, CONN_CLOSES_FLUSHED);
+}
+
+void conn_close_lingering(struct conn *c)
+{
+    close_as(c, CONN_LINGERS_FLUSHED);
 }
 
 void conn_abort(struct conn *c)

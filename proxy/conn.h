@@ -54,6 +54,10 @@ void conn_resume(struct conn *c);
 
 /* Writes what is waiting (for 5 s at most), then closes. */
 void conn_close(struct conn *c);
+/* As conn_close, for a peer that may be in the middle of writing: what it sends is read and thrown away
+ * until it closes too (2 s at most), since closing before would make the kernel reset the connection,
+ * and our last words with it. */
+void conn_close_lingering(struct conn *c);
 /* Closes at the end of the turn, whatever is waiting. */
 void conn_abort(struct conn *c);
 

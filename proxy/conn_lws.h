@@ -21,7 +21,13 @@ struct conn {
     bool is_open, is_tls, is_unix, is_paused;
     bool write_blocked; /* libwebsockets holds a partial write */
     bool told_high;     /* over the high mark: `drained` is owed */
-    enum { CONN_STAYS, CONN_CLOSES_FLUSHED, CONN_CLOSES_NOW } ending;
+    enum conn_ending {
+        CONN_STAYS,
+        CONN_CLOSES_FLUSHED,
+        CONN_LINGERS_FLUSHED,
+        CONN_LINGERS, /* until the peer closes */
+        CONN_CLOSES_NOW,
+    } ending;
     int64_t deadline; /* of connecting, or of flushing before the end; INT64_MAX when none */
     int64_t last_activity;
     const char *lost; /* why the peer's end is gone, to be told at the end of the turn */

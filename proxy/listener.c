@@ -52,7 +52,7 @@ static void refuse(struct guest *g, int status, const char *why)
 {
     log_line(LOG_LEVEL_INFO, TAG, "%s refused: %d %s", conn_peer(g->conn), status, why);
     handshake_refuse(conn_output(g->conn), status, why);
-    conn_close(g->conn);
+    conn_close_lingering(g->conn); /* its request may not be read to the end */
     guest_free(g);
 }
 

@@ -31,6 +31,7 @@ struct wsock {
     struct buf held; /* received and not yet decoded */
     unsigned stopped;
     bool is_delivering;
+    bool is_refused; /* the peer broke the protocol, and may be writing still */
     struct deferred resume;
     struct deferred release;
 };
@@ -82,9 +83,13 @@ static void release(struct deferred *work)
 {
     struct wsock *w = (struct wsock *)((char *)work - offsetof(struct wsock, release));
     struct conn *conn = w->conn;
+    bool is_refused = w->is_refused;
 
     wsock_free(w);
-    conn_close(conn);
+    if (is_refused)
+        conn_close_lingering(conn);
+    else
+        conn_close(conn);
 }
 
 static void fail(struct wsock *w, uint16_t code, const char *why)
@@ -95,6 +100,7 @@ static void fail(struct wsock *w, uint16_t code, const char *why)
     if (callbacks && callbacks->breaking)
         callbacks->breaking(owner, code);
     send_close(w, code, why, strlen(why));
+    w->is_refused = true;
     finish(w);
     if (callbacks)
         callbacks->lost(owner, code, why);
