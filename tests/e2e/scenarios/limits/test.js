@@ -1,4 +1,182 @@
+// What one client, or one address, may take: connections, time before login, time without a word, the
+// size of a stanza. Who is over a limit is told, and nobody else notices.
 'use strict';
-const { describe } = require('node:test');
+const assert = require('node:assert/strict');
+const net = require('node:net');
+const { scenario } = require('../../lib/scenario');
+const { timed, within } = require('../../lib/wait');
+const { tapped } = require('../../lib/tap');
+const { frame, writeBytes, OP } = require('../../lib/frame');
+const { NS, of } = require('../../lib/stanza');
 
-describe('limits', () => {});
+const streamError = (condition) => (el) => el.getName() === 'error' && el.getNS() === NS.streams && el.getChild(condition);
+const refusal = (promise) => promise.then(() => null, (error) => error.status);
+
+scenario('limits.connections', {
+  config: { limits: { connections: 3 } }, expect: [/limits\.connections \(3\) is reached/],
+}, (d, it) => {
+  it('the fourth is refused with 503, and comes in when another has gone', async () => {
+    const clients = [];
+    for (let i = 0; i < 3; i++) clients.push(await d.guest());
+    for (const via of ['vestibule', 'nginx', 'nginx']) assert.equal(await refusal(d.socket({ via })), 503);
+    assert.equal((await d.get({ via: 'vestibule' })).status, 503, 'a plain request is a connection too');
+    for (const client of clients) await client.ping();
+    assert.equal(d.vestibule.lines.filter((line) => /limits\.connections/.test(line)).length, 1, 'said once');
+    const ended = d.vestibule.waitForLog(/stream ended/);
+    await clients[0].close();
+    await ended;
+    await d.guest();
+  });
+});
+
+scenario('limits.connections_per_ip', { config: { limits: { connections_per_ip: 2 } } }, (d, it) => {
+  const from = (address, options) => d.connect({ via: 'vestibule', headers: { 'X-Forwarded-For': address }, ...options });
+
+  it('a third from the same address is refused with 429, another address is not', async () => {
+    const first = await from('203.0.113.1');
+    await from('203.0.113.1');
+    assert.equal(await refusal(from('203.0.113.1')), 429);
+    await from('203.0.113.2');
+    await from('2001:db8::1');
+    await from('2001:db8::1');
+    assert.equal(await refusal(from('2001:db8:0::1')), 429, 'the same address, written otherwise');
+    const ended = d.vestibule.waitForLog(/203\.0\.113\.1\b.*stream ended/);
+    await first.close();
+    await ended;
+    await from('203.0.113.1');
+  });
+
+  it('what an untrusted hop says before the last one trusted does not count', async () => {
+    await from('198.51.100.1, 203.0.113.7');
+    await from('198.51.100.2, 203.0.113.7');
+    assert.equal(await refusal(from('198.51.100.3, 203.0.113.7')), 429);
+  });
+
+  it('plain requests give their place back', async () => {
+    for (let i = 0; i < 5; i++) {
+      assert.equal((await d.get({ via: 'vestibule', headers: { 'X-Forwarded-For': '203.0.113.9' } })).status, 200);
+    }
+  });
+});
+
+scenario('limits.handshake_timeout', {
+  config: { limits: { handshake_timeout: '1s' } }, expect: [/why=HANDSHAKE_TIMEOUT/],
+}, (d, it) => {
+  const connection = () => net.connect({ host: '127.0.0.1', port: d.ports.vestibule });
+  const ended = (socket) => within(10000, 'the connection to be ended', new Promise((resolve) => {
+    socket.on('close', resolve).on('error', () => {}).resume();
+  }));
+
+  for (const [name, text] of Object.entries({
+    'says nothing': '', 'sends half a head': 'GET /xmpp-websocket HTTP/1.1\r\nHost: meet.example.com\r\n',
+  })) {
+    it(`one who ${name} is cut off`, async () => {
+      const socket = connection();
+      socket.write(text);
+      const [, ms] = await timed(ended(socket));
+      assert.ok(ms > 900 && ms < 4000, `after ${ms} ms`);
+    });
+  }
+
+  it('one who never logs in is told so', async () => {
+    const client = await d.socket();
+    const [, ms] = await timed(client.waitFor('the error', streamError('connection-timeout')));
+    assert.equal((await client.closed).code, 1008);
+    assert.ok(ms > 900 && ms < 4000, `after ${ms} ms`);
+  });
+
+  it('one who stops in the middle of it likewise', async () => {
+    const client = await d.socket();
+    await client.startStream(d.domain);
+    await client.authenticate();
+    await client.waitFor('the error', streamError('connection-timeout'));
+  });
+
+  it('one who is logged in stays', async () => {
+    const [client, late] = [await d.guest(), await d.socket()];
+    await late.closed; // the limit has passed
+    await client.ping();
+  });
+});
+
+scenario('limits.idle_timeout', { config: { limits: { idle_timeout: '2s' } } }, (d, it) => {
+  it('one who is not heard for so long is told and ended, one who pings is not', async () => {
+    const [silent, lively] = [await d.guest(), await d.guest()];
+    let isOver = false;
+    const pinging = (async () => { while (!isOver) await lively.ping(); })();
+    const [, ms] = await timed(silent.waitFor('the error', streamError('connection-timeout')));
+    assert.equal((await silent.closed).code, 1001);
+    isOver = true;
+    await pinging;
+    assert.ok(ms > 1500 && ms < 6000, `after ${ms} ms`);
+  });
+});
+
+scenario('limits.stanza', tapped({ config: { limits: { stanza: '4KiB' } }, expect: [/why=(TOO_LARGE|FRAMING)/] }), (d, it) => {
+  const sized = (size, to) => {
+    const empty = `<message xmlns='jabber:client' to='${to}'><body></body></message>`;
+    return empty.replace('</body>', `${'x'.repeat(size - empty.length)}</body>`);
+  };
+  let marks = 0;
+  async function watched() {
+    const mark = `watch=size${++marks}`;
+    const client = await d.guest(undefined, undefined, { via: 'vestibule', parameters: Object.fromEntries([mark.split('=')]) });
+    await client.enableResumption();
+    return { client, wire: d.tap.of(mark) };
+  }
+  // Told as Prosody would tell him, and over: what is resumed would only be sent again.
+  async function assertRefused({ client, wire }) {
+    await client.waitFor('the error', streamError('policy-violation'));
+    assert.equal((await client.closed).code, 1009);
+    await wire.ended;
+    assert.ok(!wire.up.messages.some((text) => text.startsWith('<message')), 'it reached Prosody');
+    assert.match(wire.up.messages.at(-1), /^<close /, 'Prosody was told that it is over');
+  }
+
+  it('one of exactly the limit passes', async () => {
+    const { client } = await watched();
+    client.raw(sized(4096, client.jid));
+    await client.waitFor('it', of.named('message'));
+  });
+
+  it('one byte more ends the stream, and it cannot be resumed', async () => {
+    const one = await watched();
+    one.client.raw(sized(4097, one.client.jid));
+    await assertRefused(one);
+    const client = await d.socket();
+    await client.startStream(d.domain);
+    await client.authenticate();
+    await client.startStream(d.domain);
+    client.raw(`<resume xmlns='${NS.sm}' previd='${one.client.sm.id}' h='0'/>`);
+    await client.waitFor('<failed/>', of.named('failed', NS.sm));
+  });
+
+  it('in fragments, as soon as they are too many bytes', async () => {
+    const one = await watched();
+    const text = sized(6000, one.client.jid);
+    one.client.socket.send(text.slice(0, 3000), { fin: false });
+    one.client.socket.send(text.slice(3000), { fin: false });
+    await assertRefused(one);
+  });
+
+  it('by the length it announces, before its bytes have come', async () => {
+    const one = await watched();
+    writeBytes(one.client, frame(OP.text, sized(1 << 20, one.client.jid)).subarray(0, 200));
+    await assertRefused(one);
+  });
+
+  it('one much larger, whose client is still writing', async () => {
+    for (let i = 0; i < 20; i++) {
+      const one = await watched();
+      one.client.raw(sized(1 << 22, one.client.jid));
+      await assertRefused(one);
+    }
+  });
+
+  it('what Prosody sends may be longer', async () => {
+    const { client } = await watched();
+    const other = await d.guest(undefined, undefined, { via: 'prosody' });
+    other.raw(sized(100000, client.jid));
+    await client.waitFor('it', of.named('message'));
+  });
+});
