@@ -27,7 +27,7 @@
     X(HANDSHAKE_TIMEOUT, false, 1008, "connection-timeout", "no login in time")                    \
     X(IDLE, true, 1001, "connection-timeout", "nothing was heard for too long")                    \
     X(NO_MEMORY, false, 1011, "internal-server-error", "out of memory")                            \
-    X(SHUTDOWN, true, 1001, "system-shutdown", "Vestibule is stopping")
+    X(SHUTDOWN, true, 1001, NULL, "Vestibule is stopping") /* the session may be resumed */
 
 enum close_reason {
 #define CLOSE_ENUM(name, ordinary, code, error, text) CLOSE_##name,
