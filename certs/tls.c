@@ -40,7 +40,7 @@ static int no_passphrase(char *text, int size, int writing, void *ctx)
     return -1;
 }
 
-bool tls_harden(SSL_CTX *context)
+static bool harden(SSL_CTX *context)
 {
     if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(context, CIPHERS_TLS12) != 1)
@@ -61,7 +61,7 @@ static SSL_CTX *context_new(const SSL_METHOD *method, char *error, size_t error_
 
     ERR_clear_error();
     context = SSL_CTX_new(method);
-    if (context && tls_harden(context))
+    if (context && harden(context))
         return context;
     describe(error, error_len, "TLS", "could not be set up");
     SSL_CTX_free(context);

@@ -23,6 +23,3 @@ struct ssl_ctx_st *tls_server_new(const char *certificate_file, const char *key_
  * ca_file: PEM, trusted instead of the system's CAs; NULL or "": the system's. */
 struct ssl_ctx_st *tls_client_new(const char *ca_file, const char *host, char *error,
                                   size_t error_len) __attribute__((warn_unused_result));
-
-/* What both have in common, for a context that libwebsockets made. False when OpenSSL cannot. */
-bool tls_harden(struct ssl_ctx_st *context) __attribute__((warn_unused_result));

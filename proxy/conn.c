@@ -4,7 +4,7 @@
  */
 #include "proxy/conn_lws.h"
 
-#include "certs/tls.h"
+#include "proxy/conn_tls.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -54,6 +54,8 @@ static void conn_free(struct conn *c)
         c->next->link = c->link;
     loop_conns(c->loop)->len--;
     buf_done(&c->out);
+    buf_done(&c->wire);
+    conn_tls_free(c->tls);
     c->magic = 0;
     free(c);
 }
@@ -91,21 +93,68 @@ static void conn_end(struct conn *c)
     conn_free(c);
 }
 
-static bool write_some(struct conn *c)
+/* Writes from queue until the kernel takes no more; what it did not take of the last part,
+ * libwebsockets copied, and asks for POLLOUT by itself. */
+static bool write_from(struct conn *c, struct buf *queue)
 {
-    while (c->out.len > 0 && !c->write_blocked) {
+    while (queue->len > 0 && !c->write_blocked) {
+        size_t len = queue->len < WRITE_MAX ? queue->len : WRITE_MAX;
+
+        if (lws_write(c->wsi, (unsigned char *)queue->data, len, LWS_WRITE_RAW) < 0)
+            return false;
+        c->write_blocked = lws_partial_buffered(c->wsi) != 0;
+        buf_drop(queue, len);
+        c->last_activity = loop_now(c->loop);
+    }
+    if (queue->len == 0 && queue->cap > KEEP_OUTPUT)
+        buf_done(queue);
+    return true;
+}
+
+/* With TLS no more is encrypted than the wire takes, so that the marks stay the owner's. */
+static bool write_encrypted(struct conn *c)
+{
+    while (!c->write_blocked) {
         size_t len = c->out.len < WRITE_MAX ? c->out.len : WRITE_MAX;
 
-        if (lws_write(c->wsi, (unsigned char *)c->out.data, len, LWS_WRITE_RAW) < 0)
+        if (len && conn_tls_write(c->tls, c->out.data, len) != CONN_TLS_OK)
             return false;
-        /* What the kernel did not take, libwebsockets copied: it asks for POLLOUT by itself. */
-        c->write_blocked = lws_partial_buffered(c->wsi) != 0;
         buf_drop(&c->out, len);
-        c->last_activity = loop_now(c->loop);
+        conn_tls_take(c->tls, &c->wire);
+        if (c->wire.failed || !write_from(c, &c->wire))
+            return false;
+        if (c->out.len == 0)
+            break;
     }
     if (c->out.len == 0 && c->out.cap > KEEP_OUTPUT)
         buf_done(&c->out);
     return true;
+}
+
+static bool write_some(struct conn *c)
+{
+    if (!c->tls)
+        return write_from(c, &c->out);
+    if (c->is_open)
+        return write_encrypted(c);
+    conn_tls_take(c->tls, &c->wire); /* of the handshake */
+    return !c->wire.failed && write_from(c, &c->wire);
+}
+
+static bool is_written(const struct conn *c)
+{
+    return c->out.len == 0 && c->wire.len == 0 && !c->write_blocked;
+}
+
+/* A last word in a small record: where the kernel would not take it, the peer does without. */
+static void end_tls(struct conn *c)
+{
+    if (!c->tls)
+        return;
+    conn_tls_shutdown(c->tls);
+    conn_tls_take(c->tls, &c->wire);
+    if (!c->wire.failed)
+        write_from(c, &c->wire);
 }
 
 /* All is written: the peer is told so, and what it still sends is read away (received drops it). TLS has
@@ -115,7 +164,7 @@ static void linger(struct conn *c)
     c->ending = CONN_LINGERS;
     c->deadline = loop_now(c->loop) + LINGER_LIMIT_MS;
     conn_resume(c);
-    if (!c->is_tls)
+    if (!c->tls)
         shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
 }
 
@@ -128,7 +177,7 @@ static void flush(struct deferred *work)
         conn_end(c);
         return;
     }
-    if (!c->is_open) {
+    if (!c->is_connected) {
         connect_step(c);
         return;
     }
@@ -143,11 +192,12 @@ static void flush(struct deferred *work)
         conn_lose(c, "writing failed: the peer is gone");
         return;
     }
-    if (c->ending == CONN_CLOSES_FLUSHED && c->out.len == 0 && !c->write_blocked) {
+    if (c->ending == CONN_CLOSES_FLUSHED && is_written(c)) {
+        end_tls(c);
         conn_end(c);
         return;
     }
-    if (c->ending == CONN_LINGERS_FLUSHED && c->out.len == 0 && !c->write_blocked) {
+    if (c->ending == CONN_LINGERS_FLUSHED && is_written(c)) {
         linger(c);
         return;
     }
@@ -158,10 +208,70 @@ static void flush(struct deferred *work)
     }
 }
 
+/* The owner may write: an outgoing conn tells its owner so. */
+static void established(struct conn *c)
+{
+    c->is_open = true;
+    loop_defer(c->loop, &c->flush);
+    if (!c->is_outgoing)
+        return;
+    c->deadline = c->ending == CONN_STAYS ? INT64_MAX : c->deadline;
+    if (c->callbacks && c->callbacks->opened)
+        c->callbacks->opened(c->owner);
+}
+
+static void connected(struct conn *c)
+{
+    const char *host;
+    struct ssl_ctx_st *context = connect_tls(c, &host);
+
+    c->is_connected = true;
+    c->last_activity = loop_now(c->loop);
+    if (context) {
+        c->tls = conn_tls_new(context, host);
+        if (!c->tls || conn_tls_begin(c->tls) != CONN_TLS_OK)
+            conn_lose(c, c->tls ? conn_tls_error(c->tls) : "out of memory");
+        else
+            loop_defer(c->loop, &c->flush);
+    }
+    connect_cancel(c);
+    if (!context)
+        established(c);
+}
+
+static bool is_heard(const struct conn *c)
+{
+    return c->callbacks && c->ending == CONN_STAYS && !c->lost;
+}
+
+static void received_encrypted(struct conn *c, const uint8_t *data, size_t len)
+{
+    uint8_t plain[16384]; /* a whole TLS record */
+    enum conn_tls_result result = conn_tls_feed(c->tls, data, len);
+    size_t plain_len = 0;
+
+    loop_defer(c->loop, &c->flush); /* the handshake, or an alert, may have something to say */
+    if (result == CONN_TLS_OK && !c->is_open && conn_tls_is_established(c->tls))
+        established(c);
+    while (result == CONN_TLS_OK && c->is_open) {
+        result = conn_tls_read(c->tls, plain, sizeof plain, &plain_len);
+        if (result != CONN_TLS_OK || plain_len == 0)
+            break;
+        if (is_heard(c))
+            c->callbacks->received(c->owner, plain, plain_len);
+    }
+    if (result == CONN_TLS_CLOSED)
+        conn_lose(c, "the connection ended");
+    else if (result == CONN_TLS_FAILED)
+        conn_lose(c, conn_tls_error(c->tls));
+}
+
 static void received(struct conn *c, uint8_t *data, size_t len)
 {
     c->last_activity = loop_now(c->loop);
-    if (c->callbacks && c->ending == CONN_STAYS && !c->lost)
+    if (c->tls)
+        received_encrypted(c, data, len);
+    else if (is_heard(c))
         c->callbacks->received(c->owner, data, len);
 }
 
@@ -169,17 +279,6 @@ static void writeable(struct conn *c)
 {
     c->write_blocked = lws_partial_buffered(c->wsi) != 0;
     loop_defer(c->loop, &c->flush);
-}
-
-static void opened(struct conn *c)
-{
-    c->is_open = true;
-    c->deadline = c->ending == CONN_STAYS ? INT64_MAX : c->deadline;
-    connect_done(c);
-    c->last_activity = loop_now(c->loop);
-    loop_defer(c->loop, &c->flush);
-    if (c->callbacks && c->callbacks->opened)
-        c->callbacks->opened(c->owner);
 }
 
 static struct conn *conn_of(struct lws *wsi)
@@ -234,10 +333,12 @@ static int accepted(struct lws *wsi)
     if (!c)
         return -1;
     c->wsi = wsi;
-    c->is_open = true;
-    c->is_tls = acceptor->is_tls;
+    c->is_connected = true;
+    c->is_open = !acceptor->tls;
     c->is_unix = acceptor->is_unix;
     lws_set_opaque_user_data(wsi, c);
+    if (acceptor->tls && !(c->tls = conn_tls_new(acceptor->tls, NULL)))
+        conn_lose(c, "out of memory");
     peer_of(c, lws_get_socket_fd(wsi));
     acceptor->accepted(acceptor->ctx, c);
     return 0;
@@ -250,14 +351,12 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
     if (reason == LWS_CALLBACK_RAW_ADOPT)
         return accepted(wsi);
-    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
-        return tls_harden(user) ? 0 : -1;
     c = wsi ? conn_of(wsi) : NULL;
     if (!c)
         return 0;
     switch (reason) {
     case LWS_CALLBACK_RAW_CONNECTED:
-        opened(c);
+        connected(c);
         break;
     case LWS_CALLBACK_RAW_RX:
         received(c, in, len);
@@ -297,19 +396,19 @@ struct buf *conn_output(struct conn *c)
 
 size_t conn_waiting(const struct conn *c)
 {
-    return c->out.len + (c->write_blocked ? 1 : 0);
+    return c->out.len + c->wire.len + (c->write_blocked ? 1 : 0);
 }
 
 void conn_pause(struct conn *c)
 {
-    if (c->wsi && c->is_open && !c->is_paused)
+    if (c->wsi && !c->is_paused)
         lws_rx_flow_control(c->wsi, 0);
     c->is_paused = true;
 }
 
 void conn_resume(struct conn *c)
 {
-    if (c->wsi && c->is_open && c->is_paused)
+    if (c->wsi && c->is_paused)
         lws_rx_flow_control(c->wsi, 1);
     c->is_paused = false;
 }
@@ -379,7 +478,7 @@ int64_t conn_last_activity(const struct conn *c)
 
 bool conn_is_tls(const struct conn *c)
 {
-    return c->is_tls;
+    return c->tls != NULL;
 }
 
 bool conn_is_loopback(const struct conn *c)

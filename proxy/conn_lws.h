@@ -16,9 +16,14 @@ struct conn {
     struct lws *wsi; /* NULL before connecting and once libwebsockets let go of it */
     const struct conn_callbacks *callbacks; /* NULL once the owner let go */
     void *owner;
-    struct buf out;
+    struct buf out;       /* what the owner wrote */
+    struct conn_tls *tls; /* NULL: plain */
+    struct buf wire;      /* with TLS, what `out` became */
     struct deferred flush; /* queued whenever something waits to be written, closed or told */
-    bool is_open, is_tls, is_unix, is_paused;
+    bool is_open;       /* the owner may write */
+    bool is_connected;  /* the socket is; TLS may still be on its way */
+    bool is_outgoing;
+    bool is_unix, is_paused;
     bool write_blocked; /* libwebsockets holds a partial write */
     bool told_high;     /* over the high mark: `drained` is owed */
     enum conn_ending {
@@ -53,7 +58,8 @@ struct acceptor {
     struct loop *loop;
     void (*accepted)(void *ctx, struct conn *c);
     void *ctx;
-    bool is_tls, is_unix;
+    struct ssl_ctx_st *tls; /* NULL: plain; owned by the listener */
+    bool is_unix;
 };
 
 struct conn *conn_new(struct loop *loop);
@@ -62,6 +68,7 @@ void conns_tick(struct loop *loop, int64_t now);
 /* The end of this connect attempt: tries the next address, or tells the owner. */
 void connect_failed(struct conn *c, const char *why);
 void connect_step(struct conn *c);
-void connect_done(struct conn *c);
+/* It stands: its TLS set-up and the host it was for are returned, borrowed until connect_cancel. */
+struct ssl_ctx_st *connect_tls(const struct conn *c, const char **ret_host);
 void connect_cancel(struct conn *c); /* frees c->connecting */
 void conn_lose(struct conn *c, const char *why);

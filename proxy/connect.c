@@ -40,7 +40,7 @@ static void try_next(struct conn *c)
     }
     snprintf(c->peer, sizeof c->peer, strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, k->port);
     info.context = loop_lws(c->loop);
-    info.vhost = loop_client_vhost(c->loop, k->tls);
+    info.vhost = loop_client_vhost(c->loop);
     info.address = address;
     info.port = k->port;
     info.path = "/";
@@ -49,9 +49,6 @@ static void try_next(struct conn *c)
     info.method = "RAW";
     info.local_protocol_name = "conn";
     info.opaque_user_data = c;
-    /* The certificate's name is checked by the SSL_CTX itself (certs/tls.c), which knows IP
-     * addresses too. */
-    info.ssl_connection = k->tls ? LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK : 0;
     info.pwsi = &c->wsi;
     if (!info.vhost) {
         conn_lose(c, "no memory for a connection");
@@ -126,9 +123,10 @@ void connect_step(struct conn *c)
         try_next(c);
 }
 
-void connect_done(struct conn *c)
+struct ssl_ctx_st *connect_tls(const struct conn *c, const char **ret_host)
 {
-    connect_cancel(c);
+    *ret_host = c->connecting->host;
+    return c->connecting->tls;
 }
 
 void connect_cancel(struct conn *c)
@@ -181,7 +179,7 @@ struct conn *conn_connect(struct loop *loop, const struct conn_target *target, i
     k->tls = target->tls;
     k->conn = c;
     c->connecting = k;
-    c->is_tls = target->tls != NULL;
+    c->is_outgoing = true;
     c->deadline = loop_now(loop) + timeout_ms;
     conn_set_owner(c, callbacks, owner);
     snprintf(c->peer, sizeof c->peer, "%.40s:%u", target->host, target->port);

@@ -132,7 +132,7 @@ void handshake_refuse(struct buf *out, int status, const char *why)
                "Content-Length: %zu\r\nCache-Control: no-store\r\nConnection: close\r\n%s\r\n%s\n",
                status, status_text(status), strlen(why) + 1,
                status == 426   ? "Sec-WebSocket-Version: 13\r\n"
-               : status == 405 ? "Allow: GET\r\n"
+               : status == 405 ? "Allow: GET, HEAD, OPTIONS\r\n"
                                : "",
                why);
 }

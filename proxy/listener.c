@@ -1,5 +1,5 @@
 /*
- * From an accepted connection to a request. libwebsockets listens (and does TLS); the head is read by
+ * From an accepted connection to a request. libwebsockets listens; the head is read by
  * xmpp/http.c, so that the query goes on exactly as it was written.
  */
 #include "proxy/listener.h"
@@ -231,19 +231,6 @@ static bool clear_unix_path(const char *path)
     return !is_alive;
 }
 
-/* libwebsockets makes its own context; its messages would name neither file nor reason. */
-static bool check_tls(const struct config *config)
-{
-    char error[256];
-    SSL_CTX *context = tls_server_new(config->listen.tls.certificate, config->listen.tls.key, error,
-                                      sizeof error);
-
-    if (!context)
-        log_line(LOG_LEVEL_ERROR, TAG, "listen.tls: %s", error);
-    SSL_CTX_free(context);
-    return context != NULL;
-}
-
 static void fill_info(struct listener *l, struct lws_context_creation_info *info)
 {
     const struct config *config = l->proxy->config;
@@ -261,11 +248,21 @@ static void fill_info(struct listener *l, struct lws_context_creation_info *info
         info->port = config->listen.port;
         info->iface = config->listen.host[0] ? config->listen.host : NULL;
     }
-    if (config->listen.tls.certificate) {
-        info->ssl_cert_filepath = config->listen.tls.certificate;
-        info->ssl_private_key_filepath = config->listen.tls.key;
-        info->options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-    }
+}
+
+/* False when there is TLS and it cannot be set up. */
+static bool set_up_tls(struct listener *l)
+{
+    const struct config *config = l->proxy->config;
+    char error[256];
+
+    if (!config->listen.tls.certificate)
+        return true;
+    l->acceptor.tls = tls_server_new(config->listen.tls.certificate, config->listen.tls.key, error,
+                                     sizeof error);
+    if (!l->acceptor.tls)
+        log_line(LOG_LEVEL_ERROR, TAG, "listen.tls: %s", error);
+    return l->acceptor.tls != NULL;
 }
 
 struct listener *listener_new(struct proxy *proxy)
@@ -276,8 +273,6 @@ struct listener *listener_new(struct proxy *proxy)
 
     if (config->listen.unix_path && !clear_unix_path(config->listen.unix_path))
         return NULL;
-    if (config->listen.tls.certificate && !check_tls(config))
-        return NULL;
     l = calloc(1, sizeof *l);
     if (!l)
         return NULL;
@@ -285,8 +280,11 @@ struct listener *listener_new(struct proxy *proxy)
     l->acceptor = (struct acceptor){.loop = proxy->loop,
                                     .accepted = on_accepted,
                                     .ctx = l,
-                                    .is_tls = config->listen.tls.certificate != NULL,
                                     .is_unix = config->listen.unix_path != NULL};
+    if (!set_up_tls(l)) {
+        free(l);
+        return NULL;
+    }
     fill_info(l, &info);
     l->vhost = lws_create_vhost(loop_lws(proxy->loop), &info);
     if (!l->vhost) {
@@ -295,7 +293,7 @@ struct listener *listener_new(struct proxy *proxy)
                  config->listen.unix_path ? "unix:" : "",
                  config->listen.unix_path ? config->listen.unix_path : config->listen.host,
                  config->listen.port);
-        free(l);
+        listener_free(l);
         return NULL;
     }
     return l;
@@ -318,5 +316,6 @@ void listener_free(struct listener *l)
         return;
     while (l->guests)
         guest_free(l->guests);
+    SSL_CTX_free(l->acceptor.tls);
     free(l);
 }

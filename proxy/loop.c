@@ -15,7 +15,6 @@
 
 #define TICK_MS 100
 #define SERVICE_BUFFER 65536
-#define CLIENT_VHOSTS_MAX 4
 #define CLOSE_TURNS 10
 
 struct loop {
@@ -26,10 +25,7 @@ struct loop {
     struct lws_context *lws;
     struct deferred *first, **last;
     struct conn_list conns;
-    struct {
-        struct ssl_ctx_st *tls;
-        struct lws_vhost *vhost;
-    } clients[CLIENT_VHOSTS_MAX];
+    struct lws_vhost *clients;
     void (*on_tick)(void *ctx, int64_t now);
     void *tick_ctx;
     void (*on_signal)(void *ctx, int number);
@@ -95,8 +91,7 @@ static struct lws_context *context_new(struct loop *loop)
 
     lws_set_log_level(LLL_ERR | LLL_WARN, lws_log);
     info.port = CONTEXT_PORT_NO_LISTEN;
-    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.foreign_loops = foreign;
     info.pt_serv_buf_size = SERVICE_BUFFER;
     info.gid = (gid_t)-1;
@@ -253,21 +248,14 @@ struct conn_list *loop_conns(struct loop *loop)
     return &loop->conns;
 }
 
-struct lws_vhost *loop_client_vhost(struct loop *loop, struct ssl_ctx_st *tls)
+struct lws_vhost *loop_client_vhost(struct loop *loop)
 {
     struct lws_context_creation_info info = {0};
 
-    for (size_t i = 0; i < CLIENT_VHOSTS_MAX; i++) {
-        if (loop->clients[i].vhost && loop->clients[i].tls == tls)
-            return loop->clients[i].vhost;
-        if (loop->clients[i].vhost)
-            continue;
-        info.port = CONTEXT_PORT_NO_LISTEN;
-        info.protocols = conn_protocols;
-        info.vhost_name = tls ? "client-tls" : "client";
-        info.provided_client_ssl_ctx = tls;
-        loop->clients[i].tls = tls;
-        return loop->clients[i].vhost = lws_create_vhost(loop->lws, &info);
-    }
-    return NULL;
+    if (loop->clients)
+        return loop->clients;
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.protocols = conn_protocols;
+    info.vhost_name = "clients";
+    return loop->clients = lws_create_vhost(loop->lws, &info);
 }

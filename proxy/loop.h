@@ -10,7 +10,6 @@
 
 struct lws_context;
 struct lws_vhost;
-struct ssl_ctx_st;
 struct config;
 
 /* Work for the end of this turn, embedded in what it works on. Queued once at most. */
@@ -48,5 +47,5 @@ size_t loop_conns_len(const struct loop *loop);
 struct lws_context *loop_lws(struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 struct conn_list *loop_conns(struct loop *loop);
-/* The vhost that outgoing conns with that TLS set-up (NULL: none) belong to; NULL on failure. */
-struct lws_vhost *loop_client_vhost(struct loop *loop, struct ssl_ctx_st *tls);
+/* The vhost that outgoing conns belong to; NULL on failure. */
+struct lws_vhost *loop_client_vhost(struct loop *loop);
