@@ -10,6 +10,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+/* Prosody refuses a head of more than 10 KiB. */
 #define FORWARDED_MAX 4096
 
 struct entry {
@@ -79,7 +80,8 @@ static void print_address(const struct in6_addr *address, char *to, size_t len)
         inet_ntop(AF_INET6, address, to, (socklen_t)len);
 }
 
-static bool gather(const struct http_head *request, struct buf *list)
+/* Every proxy appends, so a long list is cut where it begins, in what a client made up. */
+static void gather(const struct http_head *request, struct buf *list)
 {
     for (size_t i = 0; i < request->headers_len; i++) {
         const struct http_header *header = &request->headers[i];
@@ -90,7 +92,11 @@ static bool gather(const struct http_head *request, struct buf *list)
             buf_add_str(list, ", ");
         buf_add(list, header->value.at, header->value.len);
     }
-    return !list->failed && list->len <= FORWARDED_MAX;
+    if (list->failed || list->len <= FORWARDED_MAX)
+        return;
+    buf_drop(list, list->len - FORWARDED_MAX);
+    const char *comma = memchr(list->data, ',', list->len);
+    buf_drop(list, comma ? (size_t)(comma - list->data) + 1 : list->len);
 }
 
 /* From the right: the first that is not ours is who asked our outermost proxy. */
@@ -125,15 +131,15 @@ bool peer_identify(const struct config *config, const struct conn *conn,
     memset(ret, 0, sizeof *ret);
     ret->is_trusted = !has_address || is_trusted(config, &peer);
     ret->key = peer;
-    if (ret->is_trusted && !gather(request, &list))
-        buf_clear(&list);
+    if (ret->is_trusted)
+        gather(request, &list);
     if (list.len && !real_client(config, &list, &ret->key))
         ret->key = peer;
     if (has_address) {
         print_address(&peer, text, sizeof text);
         buf_printf(&list, "%s%s", list.len ? ", " : "", text);
     }
-    if (has_address || list.len)
+    if (has_address || !IN6_IS_ADDR_UNSPECIFIED(&ret->key))
         print_address(&ret->key, ret->address, sizeof ret->address);
     else
         strcpy(ret->address, "unix");
@@ -187,6 +193,10 @@ bool peers_add(struct peers *peers, const struct in6_addr *address, unsigned max
     e->address = *address;
     e->count = 1;
     HASH_ADD(hh, peers->entries, address, sizeof e->address, e);
+    if (!e->hh.tbl) { /* no memory for the table */
+        free(e);
+        return false;
+    }
     return true;
 }
 

@@ -12,6 +12,7 @@
 
 struct entry {
     char *id, *from;
+    uint64_t serial;
     int64_t deadline;
     pending_callback callback;
     void *ctx;
@@ -20,6 +21,7 @@ struct entry {
 
 struct pending {
     struct entry *entries; /* in the order they were added */
+    uint64_t last_serial;
 };
 
 struct pending *pending_new(void)
@@ -65,6 +67,11 @@ bool pending_add(struct pending *p, const char *id, const char *from, int64_t de
     e->callback = callback;
     e->ctx = ctx;
     HASH_ADD_KEYPTR(hh, p->entries, e->id, strlen(e->id), e);
+    if (!e->hh.tbl) { /* no memory for the table */
+        entry_free(e);
+        return false;
+    }
+    e->serial = ++p->last_serial;
     return true;
 }
 
@@ -106,16 +113,27 @@ bool pending_forget(struct pending *p, const char *id)
     return true;
 }
 
+/* The oldest, unless it was added after serial: what is added by those who are being told waits for
+ * another time, or one who asks again at once would keep us for ever. */
+static struct entry *oldest(const struct pending *p, uint64_t serial)
+{
+    return p->entries && p->entries->serial <= serial ? p->entries : NULL;
+}
+
 /* All have the same time to live, so the oldest is due first. */
 void pending_tick(struct pending *p, int64_t now)
 {
-    while (p->entries && p->entries->deadline <= now)
+    const uint64_t last = p->last_serial;
+
+    while (oldest(p, last) && p->entries->deadline <= now)
         tell(p, p->entries, ANSWER_TIMEOUT, NULL);
 }
 
 void pending_lose_all(struct pending *p)
 {
-    while (p->entries)
+    const uint64_t last = p->last_serial;
+
+    while (oldest(p, last))
         tell(p, p->entries, ANSWER_LOST, NULL);
 }
 

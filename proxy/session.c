@@ -56,6 +56,8 @@ static void entry_remove(struct sessions *table, struct session *s)
     HASH_DEL(table->entries, e);
     free(e->id);
     free(e);
+    free(s->resume_id);
+    s->resume_id = NULL;
     s->hash = NULL;
 }
 
@@ -147,21 +149,25 @@ bool session_resumable(struct sessions *table, struct session *s, const char *id
     if (HASH_COUNT(table->entries) >= table->max || sessions_find(table, id))
         return false;
     e = calloc(1, sizeof *e);
-    free(s->resume_id);
-    s->resume_id = strdup(id);
-    if (e)
-        e->id = strdup(id);
-    if (!e || !e->id || !s->resume_id) {
-        if (e)
-            free(e->id);
-        free(e);
+    if (!e)
         return false;
-    }
     e->session = s;
+    e->id = strdup(id);
+    s->resume_id = strdup(id);
+    if (!e->id || !s->resume_id)
+        goto failed;
     HASH_ADD_KEYPTR(hh, table->entries, e->id, strlen(e->id), e);
+    if (!e->hh.tbl) /* no memory for the table */
+        goto failed;
     s->hash = e;
     s->resume_ms = max_ms;
     return true;
+failed:
+    free(s->resume_id);
+    s->resume_id = NULL;
+    free(e->id);
+    free(e);
+    return false;
 }
 
 struct session *sessions_find(struct sessions *table, const char *id)
