@@ -249,6 +249,8 @@ struct join *join_new(struct room *room, struct session *session, const struct r
                       int64_t now);
 void join_free(struct join *join);
 /* Settles what can be settled, in order. */
+/* Whether someone forwarded because the lobby is on has not been answered by Prosody yet. */
+bool joins_lobby_in_flight(const struct room *room);
 enum join_need joins_decide(struct room *room, int64_t now);
 /* Whether one that waits would have this done, were the room in that state. */
 bool joins_want(const struct room *room, enum lobby_state state, enum decision_action action);

@@ -149,8 +149,7 @@ static enum lobby_state state_for(const struct room *room, enum applicant applic
     return room->state;
 }
 
-/* Whether the lobby he is to wait in may be missing (wire fact 16). Own occupants of it, and who
- * was just shown to it, prove that it exists. */
+/* Whether the lobby he is to wait in may be missing (wire fact 16). */
 static bool needs_repair(const struct join *join, int64_t now)
 {
     const struct room *room = join->room;
@@ -161,7 +160,7 @@ static bool needs_repair(const struct join *join, int64_t now)
     if (room->step == ROOM_REPAIRING || room->lobby_room == LOBBY_ROOM_MISSING) {
         return true;
     }
-    return room->lobby_room == LOBBY_ROOM_UNKNOWN && room->outside == 0 && room_can_ask(room, now);
+    return room->lobby_room == LOBBY_ROOM_UNKNOWN && room_can_ask(room, now);
 }
 
 /* He waits for the room to do it, which it cannot while the service is away. */
@@ -235,6 +234,18 @@ static enum join_need decide_one(struct join *join, int64_t now)
         return need(join, NEED_CREATE, now);
     }
     return NEED_NOTHING;
+}
+
+bool joins_lobby_in_flight(const struct room *room)
+{
+    const struct join *join;
+
+    TAILQ_FOREACH(join, &room->in_flight, room_link) {
+        if (must_be_sure(join->applicant)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 enum join_need joins_decide(struct room *room, int64_t now)

@@ -233,6 +233,7 @@ void rooms_lobby_entered(struct rooms *rooms, const char *room_name, const char 
     if (session != NULL) {
         displace(room, session, PLACE_DOOR);
     }
+    room->lobby_room = LOBBY_ROOM_EXISTS;
     room_run(room, NULL, now);
 }
 
@@ -276,6 +277,13 @@ void rooms_destroyed(struct rooms *rooms, const char *room_name, int64_t now)
         room_destroyed(room, now);
         room_run(room, NULL, now);
     }
+}
+
+bool rooms_lobby_in_flight(const struct rooms *rooms, const char *room_name)
+{
+    const struct room *room = find(rooms, room_name);
+
+    return room != NULL && joins_lobby_in_flight(room);
 }
 
 void rooms_owner_set(struct rooms *rooms, const char *room_name, bool finished, int64_t now)

@@ -60,6 +60,10 @@ void rooms_destroyed(struct rooms *rooms, const char *room, int64_t now); /* <de
  * room's state is not known. */
 void rooms_owner_set(struct rooms *rooms, const char *room, bool finished, int64_t now);
 
+/* Whether a lobby user's join was forwarded and Prosody's word on it is not seen yet: a change of the
+ * configuration sent now, on another connection, could overtake it and let him in. */
+bool rooms_lobby_in_flight(const struct rooms *rooms, const char *room);
+
 /* A stream's whole session: broken but resumable until a time (its occupants still count), back, or
  * gone for good. */
 void rooms_suspended(struct rooms *rooms, const char *full_jid, int64_t until, int64_t now);

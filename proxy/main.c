@@ -122,6 +122,7 @@ static void on_tick(void *ctx, int64_t now)
     service_tick(p->service, now);
     sessions_tick(p->sessions, now);
     streams_tick(p, now);
+    streams_release_owner_sets(p);
     tick_stop(stop, now);
 }
 
@@ -162,8 +163,15 @@ static bool set_up_upstream(struct proxy *p)
     return true;
 }
 
+static void release_owner_sets(struct deferred *work)
+{
+    streams_release_owner_sets(
+        (struct proxy *)((char *)work - offsetof(struct proxy, owner_sets)));
+}
+
 static bool proxy_set_up(struct proxy *p)
 {
+    p->owner_sets.run = release_owner_sets;
     p->parser = parser_new();
     p->peers = peers_new();
     if (!p->parser || !p->peers || !set_up_upstream(p))

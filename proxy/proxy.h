@@ -30,6 +30,8 @@ struct proxy {
     struct upstream_target upstream;
     struct stream *streams;
     size_t streams_len;
+    size_t owner_sets_held; /* streams whose change of a room waits */
+    struct deferred owner_sets; /* lets them go on where they may */
     uint64_t last_ordinal; /* of streams, for the log */
     bool is_upstream_down; /* said once, until it answers again */
     size_t refused_while_down;

@@ -44,6 +44,8 @@ void stream_forget_join(struct stream *s)
     loop_undefer(s->proxy->loop, &s->settle);
     s->join = 0;
     s->join_is_settled = false;
+    s->proxy->owner_sets_held -= s->is_owner_set ? 1 : 0;
+    s->is_owner_set = false;
     free(s->held);
     free(s->held_room);
     s->held = s->held_room = NULL;

@@ -60,6 +60,7 @@ struct stream {
     char *held_room;
     enum applicant applicant;
     const char *applicant_reason;
+    bool is_owner_set; /* what is held is no join but a change of the room, see owner_set */
     struct deferred settle;
 
     struct {
@@ -82,6 +83,9 @@ void stream_end_carried(struct stream *s, enum close_reason reason, uint16_t cod
 /* Once a second: deadlines. */
 void streams_tick(struct proxy *proxy, int64_t now);
 
+/* Lets changes of rooms go on that waited for lobby users' joins to arrive. */
+void streams_release_owner_sets(struct proxy *proxy);
+
 /* For stream_client.c, stream_server.c and roomlink.c. */
 void stream_name(struct stream *s); /* renews the tag */
 bool stream_send_client(struct stream *s, const char *data, size_t len);
@@ -102,6 +106,15 @@ void stream_server_failed(struct stream *s, const char *data, size_t len);
 void stream_server_enabled(struct stream *s, const char *data, size_t len);
 /* Whether a message answers our ping for the address: then it is not the client's. */
 bool stream_probe_answered(struct stream *s, const char *data, size_t len);
+/* A client's stanza that goes on as it is, counted. */
+void stream_forward(struct stream *s, const char *data, size_t len);
+/* Joins, stream_join.c. True when the join was taken into the rooms' hands. */
+bool stream_take_join(struct stream *s, const struct muc_room *room, const char *data, size_t len);
+/* True when a change of that room was held back. */
+bool stream_owner_set_waits(struct stream *s, const char *room, const char *data, size_t len);
+/* Answers a stanza in place of Prosody, with a stanza error. */
+void stream_answer(struct stream *s, const struct element *e, const char *type,
+                   const char *condition, const char *text);
 /* The rooms' verdict on a held join, maybe under rooms_join itself. */
 void stream_settled(struct stream *s, const struct room_verdict *verdict);
 /* Carries a settled verdict out. */

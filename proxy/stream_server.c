@@ -191,6 +191,8 @@ static void presence(struct stream *s, const char *data, size_t len)
     if (place != MUC_HEALTH && room.nick[0])
         place_presence(s, &room, place == MUC_LOBBY, &p);
     muc_room_done(&room);
+    if (s->proxy->owner_sets_held)
+        loop_defer(s->proxy->loop, &s->proxy->owner_sets);
 }
 
 static void message(struct stream *s, const char *data, size_t len)

@@ -225,6 +225,7 @@ static const struct scenario scenarios[] = {
     {"shut down with the lobby turned off by a moderator", STEPS(
         TURNED_ON,
         {"enter lou member", ""},
+        {"+5000", ""},
         {"104", ""},
         {"info off", ""},
         {"shutdown", "submit-off-"},

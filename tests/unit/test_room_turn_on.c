@@ -485,8 +485,20 @@ static const struct scenario scenarios[] = {
         {"refused jim lobby", ""},
         {"lobby lou", ""},
         {"gone jim", ""},
+        {"join bob lobby", "form"}, /* nobody inside would have shown us a change */
+        {"form on", "submit"},
+        {"ok", "bob>"})},
+    {"who waits in a lobby proves it only until the next change", STEPS(
+        {"up", ""},
+        {"enter ann member", ""},
+        {"info on", ""},
+        {"lobby lou", ""},
         {"join bob lobby", "form"},
-        {"form on", "bob>"})},
+        {"form on", "bob>"},
+        {"104", ""},
+        {"join jim lobby", "form"},
+        {"form on", "submit"},
+        {"ok", "jim>"})},
     {"the repair fails", STEPS(
         {"up", ""},
         {"enter ann member", ""},

@@ -70,4 +70,16 @@ scenario('the moderator\'s own hand', {}, (d, it) => {
     await host.ping();
     assert.ok(!host.heard(of.left(`${room}/${host.nick}`)));
   });
+
+  it('turned off at the very moment a lobby user joins, he is not let in', async () => {
+    const room = await d.room();
+    const host = await d.host(room);
+    for (let round = 0; round < 12; round++) {
+      const asker = await d.asker(room, `asker${round}`);
+      if (round === 0) await asker.enterLobby(room);
+      const [result] = await Promise.all([asker.join(room, { nick: `late${round}` }), set(room, host, OFF)]);
+      assert.ok(!result.entered, `round ${round}: inside a room without a lobby`);
+      await (await d.asker(room, `next${round}`)).enterLobby(room);
+    }
+  });
 });

@@ -1,0 +1,190 @@
+/*
+ * Joins that the rooms look at, and changes of a room that wait for them: held here, then carried out
+ * as the verdict says. Everything behind a held message waits in the client's WebSocket, in order.
+ */
+#include "proxy/log.h"
+#include "proxy/roomlink.h"
+#include "proxy/stream.h"
+#include "xmpp/stanza.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Answers a stanza in place of Prosody: the client's count goes up by one that Prosody never saw, and
+ * Prosody's by one that we added. */
+void stream_answer(struct stream *s, const struct element *e, const char *type,
+                   const char *condition, const char *text)
+{
+    struct session *session = s->session;
+    struct buf out = BUF_INIT;
+
+    stanza_error(&out, e, session->full_jid, type, condition, text);
+    if (out.failed)
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    else if (session->sm.enabled &&
+             (!sm_withheld(&session->sm.up) || !sm_added(&session->sm.down) ||
+              !session_keep_added(session, out.data)))
+        stream_end(s, CLOSE_TOO_MUCH, "refused joins without an acknowledgement");
+    else
+        stream_send_client(s, out.data, out.len);
+    buf_done(&out);
+}
+
+static bool hold(struct stream *s, const char *room, const char *data, size_t len)
+{
+    s->held = malloc(len);
+    s->held_room = strdup(room);
+    if (!s->held || !s->held_room) {
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+        return false;
+    }
+    memcpy(s->held, data, len);
+    s->held_len = len;
+    return true;
+}
+
+static void log_misused_claim(struct stream *s)
+{
+    if (!s->token.misused_claim || s->said_misused)
+        return;
+    s->said_misused = true;
+    log_line(LOG_LEVEL_WARN, s->tag,
+             "claim %s found and not used: it is not JSON true or false; issue it as a boolean",
+             s->token.misused_claim);
+}
+
+/* Who asks: the token for this room, unless the login is none a token speaks for (service, hidden
+ * and shared accounts log in with a password). */
+static void judge(struct stream *s, const struct muc_room *room)
+{
+    s->applicant_reason = "";
+    if (!s->is_anonymous) {
+        s->applicant = APPLICANT_GUEST;
+        s->applicant_reason = "logged in with an account of its own";
+        return;
+    }
+    s->applicant = applicant_of(&s->token, &s->proxy->config->token, room, &s->applicant_reason);
+    /* Whether Prosody still has the token is not known, so it opens nothing; what it asks stays. */
+    if (s->was_refused && s->applicant == APPLICANT_PLAIN) {
+        s->applicant = APPLICANT_GUEST;
+        s->applicant_reason = "a login of this stream was refused before";
+    }
+    log_misused_claim(s);
+}
+
+static void log_dry(struct stream *s, const struct muc_room *room)
+{
+    const struct rule_set *rules = s->proxy->config->lobby.rules;
+
+    log_event(LOG_LEVEL_INFO, s->tag, "join, dry run: forwarded", {"room", room->jid},
+              {"applicant", applicant_text(s->applicant)},
+              {"because", s->applicant_reason[0] ? s->applicant_reason : NULL},
+              {"with_lobby_on", decide(rules, s->applicant, LOBBY_ON).rule},
+              {"with_lobby_off", decide(rules, s->applicant, LOBBY_OFF).rule},
+              {"without_room", decide(rules, s->applicant, LOBBY_NO_ROOM).rule});
+}
+
+/* True when the join was taken into the rooms' hands. */
+bool stream_take_join(struct stream *s, const struct muc_room *room, const char *data, size_t len)
+{
+    struct room_join join = {.room = room->jid,
+                             .full_jid = s->session->full_jid,
+                             .bare_jid = s->session->bare_jid};
+
+    judge(s, room);
+    if (s->proxy->config->dry_run) {
+        log_dry(s, room);
+        return false;
+    }
+    if (!hold(s, room->jid, data, len))
+        return true;
+    join.applicant = s->applicant;
+    join.fresh_jid = s->session->is_fresh;
+    if (!roomlink_join(s->proxy->link, s, &join, loop_now(s->proxy->loop))) {
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+        return true;
+    }
+    if (s->join_is_settled)
+        stream_carry_out(s);
+    else if (s->state == STREAM_OPEN)
+        wsock_stop(s->client, WSOCK_HELD);
+    return true;
+}
+
+void stream_settled(struct stream *s, const struct room_verdict *verdict)
+{
+    s->verdict = *verdict;
+    snprintf(s->verdict_reason, sizeof s->verdict_reason, "%s",
+             verdict->reason ? verdict->reason : "");
+    s->verdict.reason = s->verdict_reason;
+    s->join = 0;
+    s->join_is_settled = true;
+    loop_defer(s->proxy->loop, &s->settle);
+}
+
+static void log_verdict(const struct stream *s)
+{
+    char held[24];
+
+    snprintf(held, sizeof held, "%lld", (long long)s->verdict.held_ms);
+    log_event(LOG_LEVEL_INFO, s->tag, "join", {"room", s->held_room},
+              {"applicant", applicant_text(s->applicant)},
+              {"because", s->applicant_reason[0] ? s->applicant_reason : NULL},
+              {"rule", s->verdict.rule}, {"reason", s->verdict.reason},
+              {"outcome", s->verdict.forward ? "forwarded" : s->verdict.error_condition},
+              {"held_ms", held});
+}
+
+static void answer_refused(struct stream *s)
+{
+    const struct parse_limits limits = {.bytes = s->held_len, .depth = 64, .elements = 8192,
+                                        .attributes = 64};
+    const struct element *e = NULL;
+
+    if (parser_read(s->proxy->parser, s->held, s->held_len, &limits, &e) == PARSE_OK)
+        stream_answer(s, e, s->verdict.error_type, s->verdict.error_condition, s->verdict.reason);
+    else
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+}
+
+void stream_carry_out(struct stream *s)
+{
+    if (s->state != STREAM_OPEN || !s->join_is_settled || !s->held)
+        return;
+    log_verdict(s);
+    if (s->verdict.forward)
+        stream_forward(s, s->held, s->held_len);
+    else
+        answer_refused(s);
+    stream_forget_join(s);
+    if (s->state == STREAM_OPEN)
+        wsock_go(s->client, WSOCK_HELD);
+}
+
+void streams_release_owner_sets(struct proxy *proxy)
+{
+    struct stream *next;
+
+    for (struct stream *s = proxy->streams; s && proxy->owner_sets_held; s = next) {
+        next = s->next;
+        if (!s->is_owner_set || rooms_lobby_in_flight(proxy->rooms, s->held_room))
+            continue;
+        stream_forward(s, s->held, s->held_len);
+        stream_forget_join(s);
+        stream_go_on(s);
+    }
+}
+
+/* It goes another way to Prosody than the lobby users' joins that were forwarded because the lobby is
+ * on: it must not turn the lobby off before those arrived. New joins wait until it is answered. */
+bool stream_owner_set_waits(struct stream *s, const char *room, const char *data, size_t len)
+{
+    if (!rooms_lobby_in_flight(s->proxy->rooms, room))
+        return false;
+    if (hold(s, room, data, len)) {
+        s->is_owner_set = true;
+        s->proxy->owner_sets_held++;
+        wsock_stop(s->client, WSOCK_HELD);
+    }
+    return true;
+}
