@@ -240,7 +240,8 @@ bool joins_lobby_in_flight(const struct room *room)
 {
     const struct join *join;
 
-    TAILQ_FOREACH(join, &room->in_flight, room_link) {
+    TAILQ_FOREACH(join, &room->in_flight, room_link)
+    {
         if (must_be_sure(join->applicant)) {
             return true;
         }

@@ -14,8 +14,7 @@
 
 bool release_wanted(const struct room *room)
 {
-    return room->persistent && room->inside == 0 &&
-           (room->outside == 0 || room->rooms->stopping) &&
+    return room->persistent && room->inside == 0 && (room->outside == 0 || room->rooms->stopping) &&
            TAILQ_EMPTY(&room->held) && TAILQ_EMPTY(&room->in_flight);
 }
 

@@ -157,8 +157,8 @@ static void end_tls(struct conn *c)
         write_from(c, &c->wire);
 }
 
-/* All is written: the peer is told so, and what it still sends is read away (received drops it). TLS has
- * no half-close that every peer takes for what it is. */
+/* All is written: the peer is told so, and what it still sends is read away (received drops it).
+ * TLS has no half-close that every peer takes for what it is. */
 static void linger(struct conn *c)
 {
     c->ending = CONN_LINGERS;
@@ -185,7 +185,8 @@ static void flush(struct deferred *work)
         conn_lose(c, "out of memory");
         return;
     }
-    /* Before writing: whoever saw the mark passed waits for `drained`, also when all of it leaves now. */
+    /* Before writing: whoever saw the mark passed waits for `drained`, also when all of it leaves
+     * now. */
     if (c->out.len > CONN_HIGH_MARK)
         c->told_high = true;
     if (!write_some(c)) {

@@ -12,7 +12,8 @@
 
 #define ADDRESSES_MAX 4
 
-/* Lives on after its conn where the resolver still runs: then `conn` is NULL and it frees itself. */
+/* Lives on after its conn where the resolver still runs: then `conn` is NULL and it frees itself.
+ */
 struct connecting {
     uv_getaddrinfo_t request;
     struct conn *conn;

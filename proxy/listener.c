@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -80,6 +81,7 @@ static bool has_body(const struct http_head *request)
     const struct http_header *length = http_header(request, "content-length");
 
     return http_header(request, "transfer-encoding") ||
+           http_header_count(request, "content-length") > 1 ||
            (length && !http_slice_is(length->value, "0"));
 }
 
@@ -91,7 +93,8 @@ static bool admit(struct guest *g, const struct peer_identity *identity)
 
     if (l->proxy->streams_len >= config->limits.connections) {
         if (!l->is_full)
-            log_line(LOG_LEVEL_WARN, TAG, "limits.connections (%u) is reached, new ones are refused",
+            log_line(LOG_LEVEL_WARN, TAG,
+                     "limits.connections (%u) is reached, new ones are refused",
                      config->limits.connections);
         l->is_full = true;
         refuse(g, 503, "Too many connections.");
@@ -211,11 +214,18 @@ static void on_accepted(void *ctx, struct conn *c)
 static bool clear_unix_path(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat there;
     int fd;
     bool is_alive;
 
     if (strlen(path) >= sizeof address.sun_path) {
         log_line(LOG_LEVEL_ERROR, TAG, "listen.address: unix:%s is too long for a socket", path);
+        return false;
+    }
+    /* libwebsockets removes whatever is in its way. */
+    if (lstat(path, &there) == 0 && !S_ISSOCK(there.st_mode)) {
+        log_line(LOG_LEVEL_ERROR, TAG,
+                 "listen.address: there is something at unix:%s that is no socket", path);
         return false;
     }
     memcpy(address.sun_path, path, strlen(path));
@@ -258,11 +268,20 @@ static bool set_up_tls(struct listener *l)
 
     if (!config->listen.tls.certificate)
         return true;
-    l->acceptor.tls = tls_server_new(config->listen.tls.certificate, config->listen.tls.key, error,
-                                     sizeof error);
+    l->acceptor.tls =
+        tls_server_new(config->listen.tls.certificate, config->listen.tls.key, error, sizeof error);
     if (!l->acceptor.tls)
         log_line(LOG_LEVEL_ERROR, TAG, "listen.tls: %s", error);
     return l->acceptor.tls != NULL;
+}
+
+void listener_place(const struct config *config, char *to, size_t len)
+{
+    if (config->listen.unix_path)
+        snprintf(to, len, "unix:%s", config->listen.unix_path);
+    else
+        snprintf(to, len, strchr(config->listen.host, ':') ? "[%s]:%u" : "%s:%u",
+                 config->listen.host, config->listen.port);
 }
 
 struct listener *listener_new(struct proxy *proxy)
@@ -288,11 +307,11 @@ struct listener *listener_new(struct proxy *proxy)
     fill_info(l, &info);
     l->vhost = lws_create_vhost(loop_lws(proxy->loop), &info);
     if (!l->vhost) {
+        char place[256];
+
+        listener_place(config, place, sizeof place);
         log_line(LOG_LEVEL_ERROR, TAG,
-                 "cannot listen on %s%s:%u: is the address free and this machine's own?",
-                 config->listen.unix_path ? "unix:" : "",
-                 config->listen.unix_path ? config->listen.unix_path : config->listen.host,
-                 config->listen.port);
+                 "cannot listen on %s: is the address free and this machine's own?", place);
         listener_free(l);
         return NULL;
     }

@@ -8,6 +8,8 @@
 
 /* Listens on listen.address; NULL when it cannot, and the reason was logged. */
 struct listener *listener_new(struct proxy *proxy);
+/* Where that is, as listen.address would say it. */
+void listener_place(const struct config *config, char *to, size_t len);
 /* Accepts no more; what is at the door is closed. */
 void listener_close(struct listener *l);
 void listener_free(struct listener *l);

@@ -1,7 +1,7 @@
 /*
- * The loop. What a newcomer gets wrong: nothing is written or freed under a callback. Callbacks queue
- * deferred work, and the prepare handle runs it just before the loop would block, so that one turn's
- * output leaves in one write for each destination.
+ * The loop. What a newcomer gets wrong: nothing is written or freed under a callback. Callbacks
+ * queue deferred work, and the prepare handle runs it just before the loop would block, so that one
+ * turn's output leaves in one write for each destination.
  */
 #include "proxy/loop.h"
 
@@ -110,8 +110,9 @@ struct loop *loop_new(void)
         return NULL;
     loop->lws = context_new(loop);
     if (!loop->lws) {
-        log_line(LOG_LEVEL_ERROR, "loop", "libwebsockets could not be set up on libuv; is "
-                                          "libwebsockets-evlib-uv installed?");
+        log_line(LOG_LEVEL_ERROR, "loop",
+                 "libwebsockets could not be set up on libuv; is "
+                 "libwebsockets-evlib-uv installed?");
         uv_loop_close(&loop->uv);
         return NULL;
     }
@@ -163,8 +164,8 @@ void loop_free(struct loop *loop)
     for (size_t i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&loop->signals[i], NULL);
     /* On a foreign loop libwebsockets ends in two calls: the sockets, whose handles libuv closes in
-     * turns of its own, then the rest. The second frees two handles that libuv is still closing, so no
-     * turn may follow it and the loop itself stays as it is (it is static). */
+     * turns of its own, then the rest. The second frees two handles that libuv is still closing, so
+     * no turn may follow it and the loop itself stays as it is (it is static). */
     lws_context_destroy(loop->lws);
     for (int i = 0; i < CLOSE_TURNS; i++)
         uv_run(&loop->uv, UV_RUN_NOWAIT);

@@ -108,8 +108,7 @@ static void tick_stop(struct stop *stop, int64_t now)
 
     if (stop->step == STOP_ROOMS && (roomlink_busy(p->link) == 0 || now >= stop->deadline))
         stop_streams(stop, now);
-    else if (stop->step == STOP_STREAMS &&
-             (loop_conns_len(p->loop) == 0 || now >= stop->deadline))
+    else if (stop->step == STOP_STREAMS && (loop_conns_len(p->loop) == 0 || now >= stop->deadline))
         loop_stop(p->loop);
 }
 
@@ -148,7 +147,8 @@ static bool set_up_upstream(struct proxy *p)
     char error[256];
 
     if (config->upstream.tls) {
-        p->upstream_tls = tls_client_new(config->upstream.ca_file, config->upstream.host, error, sizeof error);
+        p->upstream_tls =
+            tls_client_new(config->upstream.ca_file, config->upstream.host, error, sizeof error);
         if (!p->upstream_tls) {
             log_line(LOG_LEVEL_ERROR, TAG, "upstream: %s", error);
             return false;
@@ -165,8 +165,7 @@ static bool set_up_upstream(struct proxy *p)
 
 static void release_owner_sets(struct deferred *work)
 {
-    streams_release_owner_sets(
-        (struct proxy *)((char *)work - offsetof(struct proxy, owner_sets)));
+    streams_release_owner_sets((struct proxy *)((char *)work - offsetof(struct proxy, owner_sets)));
 }
 
 static bool proxy_set_up(struct proxy *p)
@@ -212,6 +211,7 @@ static int run(const struct config *config)
 {
     struct proxy proxy = {.config = config};
     struct stop stop = {.proxy = &proxy};
+    char place[256];
     int status = 1;
 
     signal(SIGPIPE, SIG_IGN);
@@ -220,10 +220,10 @@ static int run(const struct config *config)
         loop_on_signal(proxy.loop, on_signal, &stop);
         loop_on_tick(proxy.loop, on_tick, &stop);
         service_start(proxy.service);
-        log_line(LOG_LEVEL_INFO, TAG, "Vestibule " VESTIBULE_VERSION " listening on %s%s:%u%s, Prosody is %s",
-                 config->listen.unix_path ? "unix:" : config->listen.host,
-                 config->listen.unix_path ? config->listen.unix_path : "", config->listen.port,
-                 config->listen.path, config->upstream.url);
+        listener_place(config, place, sizeof place);
+        log_line(LOG_LEVEL_INFO, TAG,
+                 "Vestibule " VESTIBULE_VERSION " listening on %s%s%s, Prosody is %s", place,
+                 config->listen.unix_path ? ":" : "", config->listen.path, config->upstream.url);
         loop_run(proxy.loop);
         log_line(LOG_LEVEL_INFO, TAG, "stopped");
         status = 0;

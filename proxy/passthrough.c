@@ -1,6 +1,6 @@
 /*
- * One request, one response, and the connection ends: Prosody is asked to close after it, so the end
- * of its bytes is the end of the response.
+ * One request, one response, and the connection ends: Prosody is asked to close after it, so the
+ * end of its bytes is the end of the response.
  */
 #include "proxy/passthrough.h"
 

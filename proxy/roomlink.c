@@ -39,7 +39,7 @@ struct task {
     char affiliation[16];
     struct room_occupant *occupants;
     size_t occupants_len, occupants_cap;
-    int64_t deadline; /* of CREATE's presence */
+    int64_t deadline;               /* of CREATE's presence */
     char invite_id[SERVICE_ID_LEN]; /* of INVITE's message, which only an error answers */
     struct task *next, **at;
 };
@@ -57,14 +57,10 @@ struct roomlink {
 static const char *kind_text(enum request_kind kind)
 {
     static const char *const texts[] = {
-        [REQUEST_FORM] = "read the owner form",
-        [REQUEST_SUBMIT] = "submit the owner form",
-        [REQUEST_ROLES] = "list the occupants",
-        [REQUEST_AFFILIATIONS] = "look up an affiliation",
-        [REQUEST_GRANT] = "make a member",
-        [REQUEST_INVITE] = "invite",
-        [REQUEST_CREATE] = "make the room",
-        [REQUEST_DESTROY] = "destroy the room",
+        [REQUEST_FORM] = "read the owner form", [REQUEST_SUBMIT] = "submit the owner form",
+        [REQUEST_ROLES] = "list the occupants", [REQUEST_AFFILIATIONS] = "look up an affiliation",
+        [REQUEST_GRANT] = "make a member",      [REQUEST_INVITE] = "invite",
+        [REQUEST_CREATE] = "make the room",     [REQUEST_DESTROY] = "destroy the room",
     };
 
     return texts[kind];
@@ -271,7 +267,8 @@ static void on_invite_error(void *ctx, enum answer_status status, const struct e
         loop_defer(t->link->proxy->loop, &t->link->finish);
 }
 
-/* Prosody handles one stream's stanzas in order, so an answered ping says the invite was handled. */
+/* Prosody handles one stream's stanzas in order, so an answered ping says the invite was handled.
+ */
 static void on_invite_ping(void *ctx, enum answer_status status, const struct element *iq)
 {
     struct task *t = ctx;
@@ -503,8 +500,7 @@ static void on_note(void *ctx, const struct room_note *note)
     snprintf(took, sizeof took, "%lld", (long long)note->took_ms);
     snprintf(count, sizeof count, "%zu", note->count);
     log_event(kinds[note->kind].level, TAG, kinds[note->kind].message, {"room", note->room},
-              {"jid", note->jid}, {"detail", note->text},
-              {"took_ms", note->took_ms ? took : NULL},
+              {"jid", note->jid}, {"detail", note->text}, {"took_ms", note->took_ms ? took : NULL},
               {"members_made", note->kind == ROOM_LOBBY_TURNED_ON ? count : NULL});
 }
 

@@ -22,8 +22,8 @@
 #define BACKOFF_REFUSED_MS 5000
 
 enum service_state {
-    SERVICE_OFF,      /* not configured, or stopped */
-    SERVICE_WAITING,  /* for the next attempt, at deadline */
+    SERVICE_OFF,     /* not configured, or stopped */
+    SERVICE_WAITING, /* for the next attempt, at deadline */
     SERVICE_CONNECTING,
     SERVICE_FEATURES, /* <open/> sent, before login */
     SERVICE_LOGIN,    /* SASL under way */
@@ -121,9 +121,9 @@ static void begin_login(struct service *s, const struct element *features)
 
     sasl_free(s->sasl);
     s->sasl = sasl_new(config->service.node, config->service.password);
-    result = s->sasl ? sasl_begin(s->sasl, features, conn_is_tls(conn) || conn_is_loopback(conn),
-                                  &out)
-                     : SASL_NO_MEMORY;
+    result = s->sasl
+                 ? sasl_begin(s->sasl, features, conn_is_tls(conn) || conn_is_loopback(conn), &out)
+                 : SASL_NO_MEMORY;
     if (result != SASL_OK) {
         buf_done(&out);
         drop(s, s->sasl ? sasl_error(s->sasl) : "out of memory", BACKOFF_REFUSED_MS);
@@ -169,8 +169,8 @@ static void send_bind(struct service *s)
     char id[SERVICE_ID_LEN];
 
     service_make_id(s, id);
-    buf_printf(&out, "<iq xmlns='" NS_CLIENT "' type='set' id='%s'><bind xmlns='" NS_BIND "'/></iq>",
-               id);
+    buf_printf(&out,
+               "<iq xmlns='" NS_CLIENT "' type='set' id='%s'><bind xmlns='" NS_BIND "'/></iq>", id);
     set_state(s, SERVICE_BINDING, LOGIN_STEP_MS);
     send_stanza(s, &out);
 }

@@ -227,8 +227,8 @@ static void client_closed(void *owner, uint16_t code, const char *text, size_t l
     stream_end_carried(s, CLOSE_CLIENT_CLOSED, code, text, len);
 }
 
-/* Too large a message is told as Prosody tells it: as a stream error, which ends the session too. One
- * that could be resumed would only have it sent again. */
+/* Too large a message is told as Prosody tells it: as a stream error, which ends the session too.
+ * One that could be resumed would only have it sent again. */
 static void client_breaking(void *owner, uint16_t code)
 {
     const struct close_kind *kind = &close_kinds[CLOSE_TOO_LARGE];
@@ -424,8 +424,8 @@ static void open_upstream(struct stream *s, const struct http_head *request,
     handshake_accept(&response, request);
     s->response = buf_take(&response);
     if (s->response)
-        s->upstream = upstream_open(s->proxy->loop, &s->proxy->upstream, &onward,
-                                    &upstream_events, s);
+        s->upstream =
+            upstream_open(s->proxy->loop, &s->proxy->upstream, &onward, &upstream_events, s);
     if (!s->upstream) {
         handshake_refuse(conn_output(s->conn), 503, "Out of memory.");
         stream_end(s, CLOSE_NO_MEMORY, NULL);

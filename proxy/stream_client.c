@@ -88,8 +88,7 @@ static void presence(struct stream *s, const struct element *e, const char *data
             stream_answer(s, e, "modify", "jid-malformed", jid_result_text(error));
         return;
     }
-    if (place == MUC_MAIN && room.nick[0] &&
-        !session_find_place(s->session, room.jid, false))
+    if (place == MUC_MAIN && room.nick[0] && !session_find_place(s->session, room.jid, false))
         is_taken = stream_take_join(s, &room, data, len);
     if (place != MUC_ELSEWHERE)
         muc_room_done(&room);
@@ -97,8 +96,8 @@ static void presence(struct stream *s, const struct element *e, const char *data
         stream_forward(s, data, len);
 }
 
-/* A moderator changes the room: until Prosody answered, what we know of it may be wrong. True when it
- * waits. */
+/* A moderator changes the room: until Prosody answered, what we know of it may be wrong. True when
+ * it waits. */
 static bool owner_set(struct stream *s, const struct element *e, const char *data, size_t len)
 {
     const char *id = element_attribute(e, "id");

@@ -1,6 +1,7 @@
 /*
- * Joins that the rooms look at, and changes of a room that wait for them: held here, then carried out
- * as the verdict says. Everything behind a held message waits in the client's WebSocket, in order.
+ * Joins that the rooms look at, and changes of a room that wait for them: held here, then carried
+ * out as the verdict says. Everything behind a held message waits in the client's WebSocket, in
+ * order.
  */
 #include "proxy/log.h"
 #include "proxy/roomlink.h"
@@ -10,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Answers a stanza in place of Prosody: the client's count goes up by one that Prosody never saw, and
- * Prosody's by one that we added. */
+/* Answers a stanza in place of Prosody: the client's count goes up by one that Prosody never saw,
+ * and Prosody's by one that we added. */
 void stream_answer(struct stream *s, const struct element *e, const char *type,
                    const char *condition, const char *text)
 {
@@ -87,9 +88,8 @@ static void log_dry(struct stream *s, const struct muc_room *room)
 /* True when the join was taken into the rooms' hands. */
 bool stream_take_join(struct stream *s, const struct muc_room *room, const char *data, size_t len)
 {
-    struct room_join join = {.room = room->jid,
-                             .full_jid = s->session->full_jid,
-                             .bare_jid = s->session->bare_jid};
+    struct room_join join = {
+        .room = room->jid, .full_jid = s->session->full_jid, .bare_jid = s->session->bare_jid};
 
     judge(s, room);
     if (s->proxy->config->dry_run) {
@@ -137,8 +137,8 @@ static void log_verdict(const struct stream *s)
 
 static void answer_refused(struct stream *s)
 {
-    const struct parse_limits limits = {.bytes = s->held_len, .depth = 64, .elements = 8192,
-                                        .attributes = 64};
+    const struct parse_limits limits = {
+        .bytes = s->held_len, .depth = 64, .elements = 8192, .attributes = 64};
     const struct element *e = NULL;
 
     if (parser_read(s->proxy->parser, s->held, s->held_len, &limits, &e) == PARSE_OK)
@@ -175,8 +175,9 @@ void streams_release_owner_sets(struct proxy *proxy)
     }
 }
 
-/* It goes another way to Prosody than the lobby users' joins that were forwarded because the lobby is
- * on: it must not turn the lobby off before those arrived. New joins wait until it is answered. */
+/* It goes another way to Prosody than the lobby users' joins that were forwarded because the lobby
+ * is on: it must not turn the lobby off before those arrived. New joins wait until it is answered.
+ */
 bool stream_owner_set_waits(struct stream *s, const char *room, const char *data, size_t len)
 {
     if (!rooms_lobby_in_flight(s->proxy->rooms, room))

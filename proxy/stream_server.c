@@ -179,7 +179,8 @@ static void presence(struct stream *s, const char *data, size_t len)
     const struct element *e;
     enum muc_place place;
 
-    if (!s->session || !s->session->full_jid || (!has(data, len, "110") && !has(data, len, "error")))
+    if (!s->session || !s->session->full_jid ||
+        (!has(data, len, "110") && !has(data, len, "error")))
         return;
     e = stream_parse_server(s, data, len);
     if (!e)

@@ -1,6 +1,6 @@
 /*
- * Stream management in a client's stream (XEP-0198): counters of both ends kept true where the proxy
- * answered or added something, and sessions that go on in a new stream (wire facts 24, 25).
+ * Stream management in a client's stream (XEP-0198): counters of both ends kept true where the
+ * proxy answered or added something, and sessions that go on in a new stream (wire facts 24, 25).
  */
 #include "proxy/log.h"
 #include "proxy/service.h"
@@ -31,7 +31,8 @@ static bool read_h(const struct element *e, uint32_t *ret)
     return true;
 }
 
-/* <a/> and <resume/> count what the client was sent, ours included; Prosody is told its own count. */
+/* <a/> and <resume/> count what the client was sent, ours included; Prosody is told its own count.
+ */
 void stream_client_ack(struct stream *s, const struct element *e, const char *data, size_t len)
 {
     struct session *session = s->session;
@@ -125,7 +126,8 @@ void stream_server_enabled(struct stream *s, const char *data, size_t len)
 /* What Prosody has handled, in the client's count; data is replaced where they differ. */
 void stream_server_ack(struct stream *s, const char *data, size_t len)
 {
-    const struct element *e = s->session && s->session->sm.enabled ? stream_parse_server(s, data, len) : NULL;
+    const struct element *e =
+        s->session && s->session->sm.enabled ? stream_parse_server(s, data, len) : NULL;
     struct buf out = BUF_INIT;
     uint32_t h, translated;
 
@@ -170,9 +172,9 @@ static void send_added_again(struct stream *s)
     }
 }
 
-/* A session this instance does not know (another's, or from before a restart). Both ends agree on the
- * counters, but whose it is has to be learnt (wire fact 25): a ping of ours on his stream is answered
- * to his address, and neither he nor his count sees any of it. Until then he is held. */
+/* A session this instance does not know (another's, or from before a restart). Both ends agree on
+ * the counters, but whose it is has to be learnt (wire fact 25): a ping of ours on his stream is
+ * answered to his address, and neither he nor his count sees any of it. Until then he is held. */
 static void resumed_unknown(struct stream *s, uint32_t server_h)
 {
     struct session *session = s->session;
@@ -209,8 +211,7 @@ bool stream_probe_answered(struct stream *s, const char *data, size_t len)
         return false;
     to = element_attribute(e, "to");
     s->probe = false;
-    if (!s->session || !to || !session_bind(s->session, to) ||
-        !sm_withheld(&s->session->sm.down)) {
+    if (!s->session || !to || !session_bind(s->session, to) || !sm_withheld(&s->session->sm.down)) {
         stream_end(s, CLOSE_NO_MEMORY, "the resumed session's address could not be learnt");
         return true;
     }
@@ -222,8 +223,7 @@ bool stream_probe_answered(struct stream *s, const char *data, size_t len)
 void stream_server_resumed(struct stream *s, const char *data, size_t len)
 {
     const struct element *e = stream_parse_server(s, data, len);
-    struct session *former =
-        s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
+    struct session *former = s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
     struct buf out = BUF_INIT;
     uint32_t h, translated;
 
@@ -264,8 +264,7 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
 
 void stream_server_failed(struct stream *s, const char *data, size_t len)
 {
-    struct session *former =
-        s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
+    struct session *former = s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
 
     if (s->awaits_resume && former && !former->stream)
         session_leave(s->proxy->sessions, former, true, loop_now(s->proxy->loop));

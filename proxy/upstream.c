@@ -129,8 +129,9 @@ struct upstream *upstream_open(struct loop *loop, const struct upstream_target *
     full.upgrade = true;
     memcpy(full.key, u->key, sizeof full.key);
     handshake_request(&u->request, &full);
-    u->conn = u->request.failed ? NULL
-                                : conn_connect(loop, &target->conn, CONNECT_LIMIT_MS, &conn_events, u);
+    u->conn = u->request.failed
+                  ? NULL
+                  : conn_connect(loop, &target->conn, CONNECT_LIMIT_MS, &conn_events, u);
     if (!u->conn) {
         upstream_free(u);
         return NULL;

@@ -1,6 +1,7 @@
 /*
- * Messages of a WebSocket. What a newcomer gets wrong: a callback may close the wsock it comes from,
- * so after each one deliver() looks at the state again, and the memory goes only with the conn.
+ * Messages of a WebSocket. What a newcomer gets wrong: a callback may close the wsock it comes
+ * from, so after each one deliver() looks at the state again, and the memory goes only with the
+ * conn.
  */
 #include "proxy/wsock.h"
 

@@ -103,7 +103,10 @@ static void test_escapes(void **state)
         {"C1 control", "\xc2\x9b", "\"\\u009b\""},
         {"letters", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
          "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\""},
-        {"right to left override", "a\xe2\x80\xae" "b", "\"a\\u202eb\""},
+        {"right to left override",
+         "a\xe2\x80\xae"
+         "b",
+         "\"a\\u202eb\""},
         {"line separator", "\xe2\x80\xa8", "\"\\u2028\""},
         {"lone continuation", "\x80", "\"\\x80\""},
         {"cut short", "\xe2\x82", "\"\\xe2\\x82\""},

@@ -6,7 +6,10 @@
 /* lou has turned the lobby of an empty room on, and is let go. */
 #define TURNED_ON                                                                                  \
     {"up", ""}, {"join lou lobby", "form"}, {"form off", "roles"}, {"roles", "submit+"},           \
-        {"ok", "form"}, {"form on", "*on:0 lou>"}, {"persistent 1", ""}
+        {"ok", "form"}, {"form on", "*on:0 lou>"},                                                 \
+    {                                                                                              \
+        "persistent 1", ""                                                                         \
+    }
 
 /* clang-format off */
 static const struct scenario scenarios[] = {

@@ -242,7 +242,8 @@ static void refuses_old_versions(void **state)
 
 static void sets_the_options(void **state)
 {
-    SSL_CTX *contexts[] = {server_new("one/meet.example.com"), client_new("one/ca.crt", "meet.example.com")};
+    SSL_CTX *contexts[] = {server_new("one/meet.example.com"),
+                           client_new("one/ca.crt", "meet.example.com")};
 
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(SSL_CTX_get_min_proto_version(contexts[i]), TLS1_2_VERSION);
@@ -305,7 +306,8 @@ static void names_the_ca_file_at_fault(void **state)
     write_file(text, "hello\n");
     expect_error(tls_client_new(missing, "localhost", error, sizeof error), error, missing,
                  "No such file or directory");
-    expect_error(tls_client_new(text, "localhost", error, sizeof error), error, text, NO_CERTIFICATE);
+    expect_error(tls_client_new(text, "localhost", error, sizeof error), error, text,
+                 NO_CERTIFICATE);
 }
 
 /* It would otherwise ask for it on the terminal. */
@@ -356,7 +358,8 @@ static void keeps_what_is_there(void **state)
     assert_int_equal(make_dev_ca(in("kept"), "a.example", "b.example", NULL), 0);
     read_file(certificate, second);
     assert_string_equal(first, second);
-    SSL_CTX *server = server_new("kept/b.example"), *client = client_new("kept/ca.crt", "b.example");
+    SSL_CTX *server = server_new("kept/b.example"),
+            *client = client_new("kept/ca.crt", "b.example");
     assert_true(shake_hands(server, client).done);
     SSL_CTX_free(server);
     SSL_CTX_free(client);
