@@ -1,4 +1,177 @@
+// What is no XMPP over WebSocket as RFC 6455 and RFC 7395 have it ends the stream with the error they
+// name for it, and not a byte of it reaches Prosody, which would take some of it (wire facts 20 to 23).
 'use strict';
-const { describe } = require('node:test');
+const assert = require('node:assert/strict');
+const { scenario } = require('../../lib/scenario');
+const { tapped } = require('../../lib/tap');
+const { OP, frame, closeFrame, writeBytes } = require('../../lib/frame');
+const { NS, of, bare, error, hasStatus } = require('../../lib/stanza');
 
-describe('evasion-basic', () => {});
+const EXPECTED = /stream ended why=(FRAMING|NOT_WELL_FORMED|BAD_NAMESPACE|RESTRICTED_XML|INVALID_NAMESPACE|BAD_ENCODING|TOO_LARGE)/;
+const C = 'xmlns=\'jabber:client\'';
+const isError = (el) => el.getName() === 'error' && el.getNS() === NS.streams;
+
+scenario('evasion', tapped({ expect: [EXPECTED] }), (d, it) => {
+  let marks = 0;
+  // A client up to where `until` says, and the connection to Prosody opened for it.
+  async function watched(until = 'login', options = {}) {
+    const mark = `evasion-${++marks}`;
+    const parameters = { ...options.parameters, watch: mark };
+    const client = until === 'login'
+      ? await d.connect({ via: 'vestibule', ...options, parameters })
+      : await d.socket({ via: 'vestibule', ...options, parameters });
+    return { client, wire: d.tap.of(`watch=${mark}`) };
+  }
+
+  // It ends with that code and, unless null, stream error; Prosody hears <close/> at most.
+  async function assertEnds({ client, wire }, before, code, condition) {
+    assert.equal((await client.closed).code, code);
+    await wire.ended;
+    const told = client.received.map(({ el }) => el).filter(isError);
+    assert.deepEqual(told.map((el) => el.children[0].name), condition ? [condition] : []);
+    assert.deepEqual(wire.up.messages.slice(before).filter((text) => text !== `<close xmlns='${NS.framing}'/>`), []);
+  }
+
+  const texts = {
+    'two stanzas': [`<presence ${C}/><presence ${C}/>`, 'not-well-formed'],
+    'a stanza and half a one': [`<presence ${C}/><presence ${C}>`, 'not-well-formed'],
+    'the beginning of a stanza': [`<message ${C}><body>`, 'not-well-formed'],
+    'its end alone': ['</body></message>', 'not-well-formed'],
+    'white space before it': [` <presence ${C}/>`, 'not-well-formed'],
+    'a line break before it': [`\n<presence ${C}/>`, 'not-well-formed'],
+    'a byte order mark before it': [`\ufeff<presence ${C}/>`, 'not-well-formed'],
+    'text behind it': [`<presence ${C}/>x`, 'not-well-formed'],
+    'nothing': ['', 'not-well-formed'],
+    'white space alone': [' ', 'not-well-formed'],
+    'text alone': ['presence', 'not-well-formed'],
+    'an attribute twice': [`<presence ${C} to='a@b' to='c@d'/>`, 'not-well-formed'],
+    'an attribute twice by two prefixes': [`<presence ${C} xmlns:a='u:v' xmlns:b='u:v' a:x='1' b:x='2'/>`, 'bad-namespace-prefix'],
+    'a control character by reference': [`<presence ${C}><status>&#1;</status></presence>`, 'not-well-formed'],
+    'a comment inside': [`<presence ${C}><!-- x --></presence>`, 'restricted-xml'],
+    'a comment before it': [`<!-- x --><presence ${C}/>`, 'restricted-xml'],
+    'a processing instruction': [`<presence ${C}><?x y?></presence>`, 'restricted-xml'],
+    'an XML declaration': [`<?xml version='1.0'?><presence ${C}/>`, 'restricted-xml'],
+    'CDATA': [`<message ${C}><body><![CDATA[x]]></body></message>`, 'restricted-xml'],
+    'a DTD': [`<!DOCTYPE p [<!ENTITY e 'x'>]><presence ${C}><status>&e;</status></presence>`, 'restricted-xml'],
+    'an entity of HTML': [`<presence ${C}><status>&nbsp;</status></presence>`, 'restricted-xml'],
+    'an undeclared prefix': ['<x:presence/>', 'bad-namespace-prefix'],
+    'no namespace': ['<presence to=\'a@b/c\'/>', 'invalid-namespace'],
+    'a server\'s namespace': ['<presence xmlns=\'jabber:server\'/>', 'invalid-namespace'],
+    'a namespace that differs by case': ['<presence xmlns=\'jabber:Client\'/>', 'invalid-namespace'],
+    'a stream header': [`<stream:stream ${C} xmlns:stream='${NS.streams}' to='meet.example.com' version='1.0'/>`, 'invalid-namespace'],
+    'a stream header, open': [`<stream:stream ${C} xmlns:stream='${NS.streams}' to='meet.example.com'>`, 'not-well-formed'],
+    'the end of a stream': ['</stream:stream>', 'not-well-formed'],
+  };
+  for (const until of ['login', 'open']) {
+    for (const [name, [text, condition]] of Object.entries(texts)) {
+      it(`${name} (${until === 'login' ? 'logged in' : 'as the first message'})`, async () => {
+        const one = await watched(until);
+        const before = one.wire.up.messages.length;
+        one.client.socket.send(text);
+        await assertEnds(one, before, 1007, condition);
+      });
+    }
+  }
+
+  it('an element split over two messages', async () => {
+    const one = await watched();
+    const before = one.wire.up.messages.length;
+    one.client.socket.send(`<message ${C} to='${one.client.jid}'>`);
+    one.client.socket.send('<body>x</body></message>');
+    await assertEnds(one, before, 1007, 'not-well-formed');
+  });
+
+  const frames = {
+    'binary': [() => frame(OP.binary, `<presence ${C}/>`), 1003],
+    'a frame not masked': [() => frame(OP.text, `<presence ${C}/>`, { masked: false }), 1002],
+    'RSV1 without an extension': [() => frame(OP.text, `<presence ${C}/>`, { rsv: 4 }), 1002],
+    'RSV3': [() => frame(OP.text, `<presence ${C}/>`, { rsv: 1 }), 1002],
+    'a reserved opcode': [() => frame(3, `<presence ${C}/>`), 1002],
+    'a ping that is too long': [() => frame(OP.ping, 'x'.repeat(126)), 1002],
+    'a ping in fragments': [() => frame(OP.ping, 'x', { fin: false }), 1002],
+    'a continuation of nothing': [() => frame(OP.continuation, `<presence ${C}/>`), 1002],
+    'a message inside a fragmented one': [() => Buffer.concat([
+      frame(OP.text, '<presence ', { fin: false }), frame(OP.text, `<presence ${C}/>`)]), 1002],
+    'a length not written as short as it can be': [() => {
+      const short = frame(OP.text, `<presence ${C}/>`);
+      return Buffer.concat([Buffer.from([short[0], 0x80 | 126, 0, short[1] & 0x7f]), short.subarray(2)]);
+    }, 1002],
+    'a length with its top bit set': [() => Buffer.from([0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]), 1002],
+    'a close code that may not travel': [() => closeFrame(1005), 1002],
+    'half a close code': [() => frame(OP.close, 'x'), 1002],
+  };
+  for (const [name, [bytes, code]] of Object.entries(frames)) {
+    it(name, async () => {
+      const one = await watched();
+      const before = one.wire.up.messages.length;
+      writeBytes(one.client, bytes());
+      await assertEnds(one, before, code, null);
+    });
+  }
+
+  it('text that is not UTF-8', async () => {
+    const one = await watched();
+    const before = one.wire.up.messages.length;
+    const stanza = Buffer.from(`<presence ${C}><status>?</status></presence>`);
+    stanza[stanza.indexOf('?')] = 0xff;
+    writeBytes(one.client, frame(OP.text, stanza));
+    await assertEnds(one, before, 1007, 'not-well-formed');
+  });
+
+  it('what stands behind it in the same packet is not looked at', async () => {
+    const one = await watched();
+    const before = one.wire.up.messages.length;
+    writeBytes(one.client, Buffer.concat([
+      frame(OP.text, `<presence ${C}><!-- --></presence>`), frame(OP.text, `<message ${C} to='${one.client.jid}'/>`)]));
+    await assertEnds(one, before, 1007, 'restricted-xml');
+  });
+
+  // A join is one however it is written: the lobby user is held to the lobby.
+  const wide = (text) => text.replace(/[a-z0-9]/g, (c) => String.fromCharCode(c.charCodeAt(0) + 0xfee0));
+  const joins = {
+    'prefixes': (room) => `<c:presence xmlns:c='jabber:client' xmlns:m='${NS.muc}' to='${room}/me'><m:x/></c:presence>`,
+    'references in the namespace': (room) => `<presence xmlns='jabber&#58;client' to='${room}/me'><x xmlns='http&#x3a;//jabber.org/protocol/muc'/></presence>`,
+    'references in the address': (room) => `<presence ${C} to='${room.replace('@', '&#64;')}&#x2F;me'><x xmlns='${NS.muc}'/></presence>`,
+    'capitals': (room) => `<presence ${C} to='${room.toUpperCase()}/me'><x xmlns='${NS.muc}'/></presence>`,
+    'full-width letters': (room) => `<presence ${C} to='${wide(room.split('@')[0])}@${room.split('@')[1]}/me'><x xmlns='${NS.muc}'/></presence>`,
+    'a full-width dot in the domain': (room) => `<presence ${C} to='${room.replace('.example', '\uff0eexample')}/me'><x xmlns='${NS.muc}'/></presence>`,
+    'a soft hyphen': (room) => `<presence ${C} to='${room.replace('@', '\u00ad@')}/me'><x xmlns='${NS.muc}'/></presence>`,
+    'another element first': (room) => `<presence ${C} to='${room}/me'><x xmlns='urn:other'/><y/><x xmlns='${NS.muc}'/></presence>`,
+    'white space and quotes': (room) => `<presence\n${C}\n to = "${room}/me" >\n <x  xmlns="${NS.muc}" ></x >\n</presence\n>`,
+    'a slash in the nick': (room) => `<presence ${C} to='${room}/me/and@you'><x xmlns='${NS.muc}'/></presence>`,
+    'fragments': null,
+  };
+  for (const [name, make] of Object.entries(joins)) {
+    it(`a lobby user's join with ${name} is held to the lobby`, async () => {
+      const room = await d.room();
+      const { client } = await watched('login', { room, as: { lobby: true } });
+      if (make) {
+        client.raw(make(room).replace(/<\/(c:)?presence/, `<nick xmlns='${NS.nick}'>n</nick>$&`));
+      } else {
+        const [start, end] = [`<presence ${C} to='${room}/me'><x xmlns='${NS.muc}'`, `/><nick xmlns='${NS.nick}'>n</nick></presence>`];
+        client.socket.send(start, { fin: false });
+        client.socket.send(end, { fin: true });
+      }
+      const el = await client.waitFor('what comes of it', (stanza) => stanza.is('presence') && bare(stanza.attrs.from) === room);
+      assert.equal((error(el) || {}).condition, 'registration-required', String(el));
+      assert.equal((await d.state(room)).members_only, true);
+      assert.ok(!client.heard((stanza) => stanza.is('presence') && hasStatus(stanza, 110)));
+    });
+  }
+
+  it('two joins in one message: neither is made, and the room stays as it is', async () => {
+    const room = await d.room();
+    const one = await watched('login', { room, as: { lobby: true } });
+    const before = one.wire.up.messages.length;
+    const join = `<presence ${C} to='${room}/me'><x xmlns='${NS.muc}'/></presence>`;
+    one.client.raw(`<message ${C} to='${one.client.jid}'/>${join}`);
+    await assertEnds(one, before, 1007, 'not-well-formed');
+    assert.equal((await d.state(room)).members_only, false);
+  });
+
+  it('others notice nothing', async () => {
+    const client = await d.guest();
+    client.raw(`<message ${C} to='${client.jid}'><body>still here</body></message>`);
+    await client.waitFor('its own', of.message('still here'));
+  });
+});
