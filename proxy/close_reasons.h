@@ -19,7 +19,7 @@
     X(FRAMING, false, CLOSE_CARRIED, NULL, "the client broke the WebSocket protocol")              \
     X(NOT_WELL_FORMED, false, 1007, "not-well-formed", "a message was not one XML element")        \
     X(BAD_NAMESPACE, false, 1007, "bad-namespace-prefix", "an undeclared namespace prefix")        \
-    X(BAD_ENCODING, false, 1007, "not-well-formed", "a message was not UTF-8 as XML allows it")    \
+    X(BAD_ENCODING, false, 1007, "unsupported-encoding", "not UTF-8 as XML allows it")             \
     X(RESTRICTED_XML, false, 1007, "restricted-xml", "XML that XMPP forbids")                      \
     X(INVALID_NAMESPACE, false, 1007, "invalid-namespace", "an element of no known namespace")     \
     X(TOO_LARGE, false, 1009, "policy-violation", "a message over the limits")                     \

@@ -1,7 +1,7 @@
 /*
- * What a client sends: each message is understood (issue of every decision), then the client's own
- * bytes go on. Only a join that the rooms want to look at is held, and only stream management
- * counters are ever written anew (wire fact 24).
+ * What a client sends: each message is understood, then the client's own bytes go on. Only a join
+ * that the rooms want to look at is held, and only stream management counters are ever written anew
+ * (wire fact 24).
  */
 #include "proxy/stream.h"
 #include "xmpp/ns.h"
@@ -13,30 +13,14 @@
 /* Before login nobody needs more than a SASL response. */
 #define LOGIN_MESSAGE_MAX 16384
 
-static void refuse(struct stream *s, enum parse_result result)
-{
-    switch (result) {
-    case PARSE_BAD_NAMESPACE:
-        stream_end(s, CLOSE_BAD_NAMESPACE, NULL);
-        break;
-    case PARSE_BAD_ENCODING:
-        stream_end(s, CLOSE_BAD_ENCODING, NULL);
-        break;
-    case PARSE_RESTRICTED:
-        stream_end(s, CLOSE_RESTRICTED_XML, NULL);
-        break;
-    case PARSE_TOO_LARGE:
-        stream_end(s, CLOSE_TOO_LARGE, NULL);
-        break;
-    case PARSE_NO_MEMORY:
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-        break;
-    case PARSE_OK:
-    case PARSE_NOT_WELL_FORMED:
-        stream_end(s, CLOSE_NOT_WELL_FORMED, NULL);
-        break;
-    }
-}
+static const enum close_reason refusals[] = {
+    [PARSE_NOT_WELL_FORMED] = CLOSE_NOT_WELL_FORMED,
+    [PARSE_BAD_NAMESPACE] = CLOSE_BAD_NAMESPACE,
+    [PARSE_BAD_ENCODING] = CLOSE_BAD_ENCODING,
+    [PARSE_RESTRICTED] = CLOSE_RESTRICTED_XML,
+    [PARSE_TOO_LARGE] = CLOSE_TOO_LARGE,
+    [PARSE_NO_MEMORY] = CLOSE_NO_MEMORY,
+};
 
 /* A stanza that goes on as it is, counted. */
 void stream_forward(struct stream *s, const char *data, size_t len)
@@ -167,7 +151,7 @@ void stream_client_message(struct stream *s, const char *data, size_t len)
     enum stanza_kind kind;
 
     if (result != PARSE_OK) {
-        refuse(s, result);
+        stream_end(s, refusals[result], parse_result_text(result));
         return;
     }
     kind = stanza_kind(e);

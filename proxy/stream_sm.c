@@ -31,12 +31,43 @@ static bool read_h(const struct element *e, uint32_t *ret)
     return true;
 }
 
+/* Sends what was built, one way or the other. */
+static void send_built(struct stream *s, struct buf *out,
+                       bool (*send_to)(struct stream *s, const char *data, size_t len))
+{
+    if (out->failed)
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    else
+        send_to(s, out->data, out->len);
+    buf_done(out);
+}
+
+static void send_ack(struct stream *s, uint32_t h,
+                     bool (*send_to)(struct stream *s, const char *data, size_t len))
+{
+    struct buf out = BUF_INIT;
+
+    buf_printf(&out, "<a xmlns='" NS_SM "' h='%u'/>", h);
+    send_built(s, &out, send_to);
+}
+
+/* <resume/> or <resumed/>. */
+static void send_resume(struct stream *s, const char *name, uint32_t h,
+                        bool (*send_to)(struct stream *s, const char *data, size_t len))
+{
+    struct buf out = BUF_INIT;
+
+    buf_printf(&out, "<%s xmlns='" NS_SM "' previd='", name);
+    buf_add_xml(&out, s->resume_id);
+    buf_printf(&out, "' h='%u'/>", h);
+    send_built(s, &out, send_to);
+}
+
 /* <a/> and <resume/> count what the client was sent, ours included; Prosody is told its own count.
  */
 void stream_client_ack(struct stream *s, const struct element *e, const char *data, size_t len)
 {
     struct session *session = s->session;
-    struct buf out = BUF_INIT;
     uint32_t h, translated;
 
     if (!session || !session->sm.enabled || !read_h(e, &h)) {
@@ -49,19 +80,13 @@ void stream_client_ack(struct stream *s, const struct element *e, const char *da
         stream_send_server(s, data, len);
         return;
     }
-    buf_printf(&out, "<a xmlns='" NS_SM "' h='%u'/>", translated);
-    if (out.failed)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    else
-        stream_send_server(s, out.data, out.len);
-    buf_done(&out);
+    send_ack(s, translated, stream_send_server);
 }
 
 void stream_client_resume(struct stream *s, const struct element *e, const char *data, size_t len)
 {
     const char *id = element_attribute(e, "previd");
     struct session *former = id ? sessions_find(s->proxy->sessions, id) : NULL;
-    struct buf out = BUF_INIT;
     uint32_t h, translated;
 
     s->awaits_resume = true;
@@ -86,14 +111,7 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
         stream_send_server(s, data, len);
         return;
     }
-    buf_add_str(&out, "<resume xmlns='" NS_SM "' previd='");
-    buf_add_xml(&out, id);
-    buf_printf(&out, "' h='%u'/>", translated);
-    if (out.failed)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    else
-        stream_send_server(s, out.data, out.len);
-    buf_done(&out);
+    send_resume(s, "resume", translated, stream_send_server);
 }
 
 /* What Prosody says. */
@@ -128,19 +146,13 @@ void stream_server_ack(struct stream *s, const char *data, size_t len)
 {
     const struct element *e =
         s->session && s->session->sm.enabled ? stream_parse_server(s, data, len) : NULL;
-    struct buf out = BUF_INIT;
     uint32_t h, translated;
 
     if (!e || !read_h(e, &h) || (translated = sm_ack(&s->session->sm.up, h)) == h) {
         stream_send_client(s, data, len);
         return;
     }
-    buf_printf(&out, "<a xmlns='" NS_SM "' h='%u'/>", translated);
-    if (out.failed)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    else
-        stream_send_client(s, out.data, out.len);
-    buf_done(&out);
+    send_ack(s, translated, stream_send_client);
 }
 
 /* The former session goes on in this stream. */
@@ -224,7 +236,6 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
 {
     const struct element *e = stream_parse_server(s, data, len);
     struct session *former = s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
-    struct buf out = BUF_INIT;
     uint32_t h, translated;
 
     s->awaits_resume = false;
@@ -247,14 +258,7 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
     if (translated == h) {
         stream_send_client(s, data, len);
     } else {
-        buf_add_str(&out, "<resumed xmlns='" NS_SM "' previd='");
-        buf_add_xml(&out, s->resume_id);
-        buf_printf(&out, "' h='%u'/>", translated);
-        if (out.failed)
-            stream_end(s, CLOSE_NO_MEMORY, NULL);
-        else
-            stream_send_client(s, out.data, out.len);
-        buf_done(&out);
+        send_resume(s, "resumed", translated, stream_send_client);
     }
     if (s->state != STREAM_OPEN)
         return;

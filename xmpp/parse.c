@@ -375,26 +375,6 @@ enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
     return PARSE_OK;
 }
 
-const char *parse_result_condition(enum parse_result result)
-{
-    switch (result) {
-    case PARSE_BAD_NAMESPACE:
-        return "bad-namespace-prefix";
-    case PARSE_BAD_ENCODING:
-        return "unsupported-encoding"; /* RFC 6120 4.9.3.22: also for broken UTF-8 */
-    case PARSE_RESTRICTED:
-        return "restricted-xml";
-    case PARSE_TOO_LARGE:
-        return "policy-violation";
-    case PARSE_NO_MEMORY:
-        return "resource-constraint";
-    case PARSE_OK:
-    case PARSE_NOT_WELL_FORMED:
-        break;
-    }
-    return "not-well-formed";
-}
-
 const char *parse_result_text(enum parse_result result)
 {
     switch (result) {

@@ -53,8 +53,7 @@ enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
                               const struct parse_limits *limits, const struct element **ret)
     __attribute__((warn_unused_result));
 
-/* The stream error condition (RFC 6120 section 4.9.3) for a result, and an English phrase. */
-const char *parse_result_condition(enum parse_result result);
+/* A fixed English phrase for a result. */
 const char *parse_result_text(enum parse_result result);
 
 /* Lookups. Results are borrowed from the tree; NULL when there is none. */

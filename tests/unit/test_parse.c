@@ -421,20 +421,10 @@ static void test_lookups(void **state)
     parser_free(p);
 }
 
-static void test_conditions(void **state)
+static void test_texts(void **state)
 {
-    static const struct {
-        enum parse_result result;
-        const char *condition;
-    } cases[] = {
-        {PARSE_NOT_WELL_FORMED, "not-well-formed"},   {PARSE_BAD_NAMESPACE, "bad-namespace-prefix"},
-        {PARSE_BAD_ENCODING, "unsupported-encoding"}, {PARSE_RESTRICTED, "restricted-xml"},
-        {PARSE_TOO_LARGE, "policy-violation"},        {PARSE_NO_MEMORY, "resource-constraint"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_string_equal(parse_result_condition(cases[i].result), cases[i].condition);
-        assert_true(strlen(parse_result_text(cases[i].result)) > 5);
-    }
+    for (int result = PARSE_OK; result <= PARSE_NO_MEMORY; result++)
+        assert_true(strlen(parse_result_text((enum parse_result)result)) > 5);
 }
 
 static void ignore_error(void *ctx, xmlErrorPtr error)
@@ -506,7 +496,7 @@ int main(void)
         cmocka_unit_test(test_large_text),
         cmocka_unit_test(test_many_messages),
         cmocka_unit_test(test_lookups),
-        cmocka_unit_test(test_conditions),
+        cmocka_unit_test(test_texts),
         cmocka_unit_test(test_handler_restored),
         cmocka_unit_test(test_no_memory),
     };
