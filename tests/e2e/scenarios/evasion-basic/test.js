@@ -115,7 +115,7 @@ scenario('evasion', tapped({ expect: [EXPECTED] }), (d, it) => {
     const stanza = Buffer.from(`<presence ${C}><status>?</status></presence>`);
     stanza[stanza.indexOf('?')] = 0xff;
     writeBytes(one.client, frame(OP.text, stanza));
-    await assertEnds(one, before, 1007, 'not-well-formed');
+    await assertEnds(one, before, 1007, 'unsupported-encoding');
   });
 
   it('what stands behind it in the same packet is not looked at', async () => {
