@@ -8,7 +8,7 @@ const { passwords } = require('../../lib/prosody');
 const REFUSED = /service account is not logged in/;
 
 scenario('a wrong password', {
-  config: { service: { password: 'wrong-wrong-wrong', password_file: undefined }, log: { level: 'debug' } },
+  config: { service: { password: 'wrong-wrong-wrong', password_file: undefined }, lobby: { hold_timeout: '500ms' }, log: { level: 'debug' } },
   isServed: false, expect: [REFUSED],
 }, (d, it) => {
   it('the log names the account, what Prosody said, and what to do, once for several attempts', async () => {
