@@ -335,6 +335,13 @@ enum step_result room_step_failed(struct room *room, const char *what,
     bool is_lost = answer->status == ANSWER_LOST || answer->status == ANSWER_UNSENT;
     char text[256];
 
+    if (room->step != ROOM_CREATING && answer_is_error(answer, "item-not-found")) {
+        /* It went away in the middle: no failure, who waits meets a room that does not exist. */
+        room_is_gone(room, now);
+        room_learn(room, LOBBY_NO_ROOM, true);
+        room_enter_step(room, ROOM_IDLE);
+        return STEP_MORE;
+    }
     room_failure_text(text, sizeof(text), what, answer);
     if (is_lost) {
         room->retry_at = now + RETRY_MS;

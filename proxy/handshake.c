@@ -152,8 +152,9 @@ static void add_header(struct buf *out, const struct http_header *header)
     buf_add_str(out, "\r\n");
 }
 
-/* A header that Connection names belongs to that connection alone (RFC 9110 section 7.6.1). No name
- * too long for us has a meaning there, so it stays behind. */
+/* A header that Connection names belongs to that connection alone (RFC 9110 section 7.6.1), but for
+ * the token: what was judged here must be what Prosody reads. No name too long for us has a meaning
+ * there, so it stays behind. */
 static bool is_forwarded(const struct handshake_request *request, const struct http_header *header)
 {
     char name[256];
@@ -163,6 +164,8 @@ static bool is_forwarded(const struct handshake_request *request, const struct h
     if (!request->client_is_trusted &&
         is_one_of(header->name, about_others, sizeof about_others / sizeof about_others[0]))
         return false;
+    if (http_slice_is_nocase(header->name, "authorization"))
+        return true;
     if (header->name.len >= sizeof name)
         return false;
     memcpy(name, header->name.at, header->name.len);

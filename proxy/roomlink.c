@@ -576,6 +576,11 @@ bool roomlink_join(struct roomlink *link, struct stream *s, struct room_join *jo
     held->join = s->join = join->id = ++link->last_join;
     held->stream = s;
     HASH_ADD(hh, link->held, join, sizeof held->join, held);
+    if (!held->hh.tbl) { /* how uthash says that memory is out */
+        s->join = 0;
+        free(held);
+        return false;
+    }
     rooms_join(link->proxy->rooms, join, now);
     return true;
 }

@@ -161,6 +161,8 @@ static void take_over(struct stream *s, struct session *former)
     int64_t now = loop_now(s->proxy->loop);
     struct stream *old = former->stream;
 
+    if (former == s->session)
+        return;
     session_leave(s->proxy->sessions, s->session, true, now);
     s->session = former;
     session_take(s->proxy->sessions, former, s, now);

@@ -453,7 +453,14 @@ static const struct scenario scenarios[] = {
         {"form off", "roles"},
         {"roles ann:member", "submit+"},
         {"destroyed", ""},
-        {"error item-not-found", "*failed lou!service-unavailable"},
+        {"error item-not-found", "lou!item-not-found"},
+        {"leave ann", ""},
+        {"count 0", ""})},
+    {"gone when its occupants are listed", STEPS(
+        {"up", ""},
+        {"join lou lobby", "form"},
+        {"form off", "roles"},
+        {"error item-not-found", "lou!item-not-found"},
         {"count 0", ""})},
 
     /* Repair. */
