@@ -14,6 +14,7 @@
     X(CLIENT_LOST, true, 0, NULL, "the client's connection broke")                                 \
     X(PROSODY_CLOSED, true, CLOSE_CARRIED, NULL, "Prosody closed")                                 \
     X(PROSODY_LOST, false, 0, NULL, "the connection to Prosody broke")                             \
+    X(PROSODY_DOWN, true, 0, NULL, "Prosody did not open a stream for it")                         \
     X(TOKEN_REFUSED, true, 0, NULL, "refused for its token (token.on_invalid: refuse)")            \
     X(REPLACED, true, 0, NULL, "the session went on in another stream")                            \
     X(FRAMING, false, CLOSE_CARRIED, NULL, "the client broke the WebSocket protocol")              \

@@ -168,6 +168,11 @@ static void linger(struct conn *c)
         shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
 }
 
+static size_t waiting(const struct conn *c)
+{
+    return c->out.len + c->wire.len + (c->write_blocked ? 1 : 0);
+}
+
 static void flush(struct deferred *work)
 {
     struct conn *c = (struct conn *)((char *)work - offsetof(struct conn, flush));
@@ -185,10 +190,6 @@ static void flush(struct deferred *work)
         conn_lose(c, "out of memory");
         return;
     }
-    /* Before writing: whoever saw the mark passed waits for `drained`, also when all of it leaves
-     * now. */
-    if (c->out.len > CONN_HIGH_MARK)
-        c->told_high = true;
     if (!write_some(c)) {
         conn_lose(c, "writing failed: the peer is gone");
         return;
@@ -202,7 +203,7 @@ static void flush(struct deferred *work)
         linger(c);
         return;
     }
-    if (c->told_high && conn_waiting(c) < CONN_LOW_MARK) {
+    if (c->told_high && waiting(c) < CONN_LOW_MARK) {
         c->told_high = false;
         if (c->callbacks && c->callbacks->drained)
             c->callbacks->drained(c->owner);
@@ -367,7 +368,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         break;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
         let_go(wsi, c, NULL);
-        connect_failed(c, in && len ? (const char *)in : "connection refused");
+        connect_failed(c, "nothing answers there: the connection was refused or cut");
         break;
     case LWS_CALLBACK_RAW_CLOSE:
         let_go(wsi, c, "the connection ended");
@@ -395,9 +396,13 @@ struct buf *conn_output(struct conn *c)
     return &c->out;
 }
 
-size_t conn_waiting(const struct conn *c)
+bool conn_is_full(struct conn *c)
 {
-    return c->out.len + c->wire.len + (c->write_blocked ? 1 : 0);
+    if (waiting(c) <= CONN_HIGH_MARK)
+        return false;
+    c->told_high = true;
+    loop_defer(c->loop, &c->flush);
+    return true;
 }
 
 void conn_pause(struct conn *c)

@@ -47,8 +47,8 @@ void conn_set_owner(struct conn *c, const struct conn_callbacks *callbacks, void
 /* Where to append what is to be written; it leaves in one write at the end of the turn. A failed
  * buffer closes the conn. */
 struct buf *conn_output(struct conn *c);
-/* Bytes not yet handed to the kernel. */
-size_t conn_waiting(const struct conn *c);
+/* Whether more waits to be written than the high mark. Then `drained` is sure to come. */
+bool conn_is_full(struct conn *c);
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 

@@ -91,7 +91,7 @@ static bool admit(struct guest *g, const struct peer_identity *identity)
     struct listener *l = g->listener;
     const struct config *config = l->proxy->config;
 
-    if (l->proxy->streams_len >= config->limits.connections) {
+    if (l->proxy->streams_len + l->proxy->passthroughs >= config->limits.connections) {
         if (!l->is_full)
             log_line(LOG_LEVEL_WARN, TAG,
                      "limits.connections (%u) is reached, new ones are refused",
@@ -305,7 +305,9 @@ struct listener *listener_new(struct proxy *proxy)
         return NULL;
     }
     fill_info(l, &info);
+    lws_set_log_level(0, NULL); /* ours says it better */
     l->vhost = lws_create_vhost(loop_lws(proxy->loop), &info);
+    loop_log_lws();
     if (!l->vhost) {
         char place[256];
 

@@ -191,6 +191,14 @@ static void put_member(struct line *line, const char *key, const char *text, siz
     put_quoted(line, text, strlen(text), max, true);
 }
 
+static void put_number(struct line *line, const char *key, const char *text)
+{
+    put(line, ",\"", 2);
+    put_text(line, key);
+    put(line, "\":", 2);
+    put_text(line, text);
+}
+
 static void line_json(struct line *line, enum log_level level, const char *tag, const char *message,
                       const struct log_field *fields)
 {
@@ -202,7 +210,11 @@ static void line_json(struct line *line, enum log_level level, const char *tag, 
         put_member(line, "tag", tag, LOG_FIELD_MAX);
     put_member(line, "message", message, MESSAGE_MAX);
     for (; fields != NULL && fields->key != NULL; fields++) {
-        if (fields->text != NULL && room(line) >= FIELD_ROOM)
+        if (fields->text == NULL || room(line) < FIELD_ROOM)
+            continue;
+        if (fields->is_number)
+            put_number(line, fields->key, fields->text);
+        else
             put_member(line, fields->key, fields->text, LOG_FIELD_MAX);
     }
     put(line, "}", 1);
@@ -249,7 +261,7 @@ void log_fields(enum log_level level, const char *tag, const char *message,
         snprintf(count, sizeof(count), "%lu", lost);
         state.lost = 0;
         write_line(LOG_LEVEL_WARN, NULL, "log lines were lost: nobody read them in time",
-                   (const struct log_field[]){{"lines", count}, {NULL, NULL}});
+                   (const struct log_field[]){{"lines", count, true}, {NULL, NULL, false}});
         if (state.lost > 0)
             state.lost = lost;
     }

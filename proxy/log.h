@@ -16,6 +16,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 struct log_field {
     const char *key;
     const char *text; /* UTF-8; cut at LOG_FIELD_MAX bytes */
+    bool is_number;   /* the program made it from one: JSON has it without quotes */
 };
 
 #define LOG_FIELD_MAX 200

@@ -46,6 +46,11 @@ static void lws_log(int level, const char *line)
              line);
 }
 
+void loop_log_lws(void)
+{
+    lws_set_log_level(LLL_ERR | LLL_WARN, lws_log);
+}
+
 /* What work queues while it runs is run too: a flush may close, a close may flush. */
 static void run_deferred(struct loop *loop)
 {
@@ -89,7 +94,7 @@ static struct lws_context *context_new(struct loop *loop)
     void *foreign[1] = {&loop->uv};
     struct lws_context_creation_info info = {0};
 
-    lws_set_log_level(LLL_ERR | LLL_WARN, lws_log);
+    loop_log_lws();
     info.port = CONTEXT_PORT_NO_LISTEN;
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.foreign_loops = foreign;

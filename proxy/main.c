@@ -95,7 +95,6 @@ static void on_signal(void *ctx, int number)
     }
     log_line(LOG_LEVEL_INFO, TAG, "%s: stopping, %zu streams are closed",
              number == SIGTERM ? "SIGTERM" : "SIGINT", stop->proxy->streams_len);
-    stop->proxy->is_stopping = true;
     listener_close(stop->proxy->listener);
     rooms_shutdown(stop->proxy->rooms, now);
     stop->step = STOP_ROOMS;

@@ -14,7 +14,7 @@ struct passthrough {
     struct conn *client, *server; /* NULL once gone */
     struct buf request;
     struct in6_addr key;
-    bool has_answer;
+    bool is_connected, has_answer; /* Prosody's side */
     struct deferred release;
 };
 
@@ -28,6 +28,7 @@ static void release(struct deferred *work)
     if (t->server)
         conn_abort(t->server);
     peers_remove(t->proxy->peers, &t->key);
+    t->proxy->passthroughs--;
     buf_done(&t->request);
     free(t);
 }
@@ -41,9 +42,9 @@ static void server_opened(void *owner)
 {
     struct passthrough *t = owner;
 
+    t->is_connected = true;
     buf_add(conn_output(t->server), t->request.data, t->request.len);
     conn_expire(t->server, IDLE_LIMIT_MS);
-    proxy_upstream_up(t->proxy);
 }
 
 static void server_received(void *owner, uint8_t *data, size_t len)
@@ -52,10 +53,12 @@ static void server_received(void *owner, uint8_t *data, size_t len)
 
     if (!t->client)
         return;
+    if (!t->has_answer)
+        proxy_upstream_up(t->proxy);
     t->has_answer = true;
     buf_add(conn_output(t->client), data, len);
     conn_expire(t->server, IDLE_LIMIT_MS);
-    if (conn_waiting(t->client) > CONN_HIGH_MARK)
+    if (conn_is_full(t->client))
         conn_pause(t->server);
 }
 
@@ -65,7 +68,9 @@ static void server_closed(void *owner, const char *why)
 
     t->server = NULL;
     if (!t->has_answer && t->client) {
-        handshake_refuse(conn_output(t->client), 502, "The XMPP server cannot be reached.");
+        handshake_refuse(conn_output(t->client), t->is_connected ? 504 : 502,
+                         t->is_connected ? "The XMPP server does not answer."
+                                         : "The XMPP server cannot be reached.");
         proxy_upstream_down(t->proxy, why);
     }
     finish(t);
@@ -121,7 +126,9 @@ void passthrough_new(struct proxy *proxy, struct conn *conn, const struct http_h
     t->client = conn;
     t->key = identity->key;
     t->release.run = release;
+    proxy->passthroughs++;
     conn_set_owner(conn, &client_events, t);
+    conn_expire(conn, CONN_NEVER); /* of the door; Prosody's side has its own */
     handshake_request(&t->request, &onward);
     t->server = t->request.failed ? NULL
                                   : conn_connect(proxy->loop, &proxy->upstream.conn,

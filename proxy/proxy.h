@@ -30,12 +30,12 @@ struct proxy {
     struct upstream_target upstream;
     struct stream *streams;
     size_t streams_len;
+    size_t passthroughs; /* plain requests under way */
     size_t owner_sets_held; /* streams whose change of a room waits */
     struct deferred owner_sets; /* lets them go on where they may */
     uint64_t last_ordinal; /* of streams, for the log */
     bool is_upstream_down; /* said once, until it answers again */
     size_t refused_while_down;
-    bool is_stopping;
 };
 
 /* Prosody cannot be reached, or can: the log says it at the change, not for every client. */

@@ -17,6 +17,7 @@
 #define SERVICE_NICK "vestibule"
 #define CREATE_LIMIT_MS 10000
 #define OCCUPANTS_MAX 20000
+#define UNSENT_MAX 256
 
 struct held {
     uint64_t join;
@@ -50,6 +51,8 @@ struct roomlink {
     struct task *tasks;
     size_t tasks_len;
     uint64_t last_join;
+    uint64_t unsent[UNSENT_MAX]; /* requests there was no memory for */
+    size_t unsent_len;
     struct room_actions actions;
     struct deferred finish; /* tells what is_done */
 };
@@ -85,11 +88,11 @@ static void log_answer(const struct task *t)
         return;
     snprintf(took, sizeof took, "%lld", (long long)(loop_now(t->link->proxy->loop) - t->since));
     snprintf(occupants, sizeof occupants, "%zu", t->occupants_len);
-    log_event(LOG_LEVEL_DEBUG, TAG, kind_text(t->kind), {"room", t->room},
-              {"jid", t->jid && t->jid[0] ? t->jid : NULL},
-              {"outcome", status_text(t->answer.status)},
-              {"condition", t->condition[0] ? t->condition : NULL},
-              {"occupants", t->kind == REQUEST_ROLES ? occupants : NULL}, {"took_ms", took});
+    log_event(
+        LOG_LEVEL_DEBUG, TAG, kind_text(t->kind), {"room", t->room},
+        {"jid", t->jid && t->jid[0] ? t->jid : NULL}, {"outcome", status_text(t->answer.status)},
+        {"condition", t->condition[0] ? t->condition : NULL},
+        {"occupants", t->kind == REQUEST_ROLES ? occupants : NULL, true}, {"took_ms", took, true});
 }
 
 static void task_free(struct task *t)
@@ -113,8 +116,12 @@ static void task_free(struct task *t)
 static void finish(struct deferred *work)
 {
     struct roomlink *link = (struct roomlink *)((char *)work - offsetof(struct roomlink, finish));
+    const struct room_answer unsent = {.status = ANSWER_UNSENT, .condition = ""};
     struct task *next;
 
+    while (link->unsent_len > 0)
+        rooms_answer(link->proxy->rooms, link->unsent[--link->unsent_len], &unsent,
+                     loop_now(link->proxy->loop));
     for (struct task *t = link->tasks; t; t = next) {
         next = t->next;
         if (!t->is_done || t->outstanding > 0)
@@ -393,13 +400,23 @@ static void send_task(struct task *t)
     }
 }
 
+/* Out of memory: told without any. Over so many at once a room waits for the next start. */
+static void not_sent(struct roomlink *link, uint64_t id)
+{
+    if (link->unsent_len < UNSENT_MAX)
+        link->unsent[link->unsent_len++] = id;
+    loop_defer(link->proxy->loop, &link->finish);
+}
+
 static void on_request(void *ctx, const struct room_request *request)
 {
     struct roomlink *link = ctx;
     struct task *t = calloc(1, sizeof *t);
 
-    if (!t)
-        return; /* the rooms' own deadline settles what waits for it */
+    if (!t) {
+        not_sent(link, request->id);
+        return;
+    }
     t->link = link;
     t->id = request->id;
     t->kind = request->kind;
@@ -500,8 +517,9 @@ static void on_note(void *ctx, const struct room_note *note)
     snprintf(took, sizeof took, "%lld", (long long)note->took_ms);
     snprintf(count, sizeof count, "%zu", note->count);
     log_event(kinds[note->kind].level, TAG, kinds[note->kind].message, {"room", note->room},
-              {"jid", note->jid}, {"detail", note->text}, {"took_ms", note->took_ms ? took : NULL},
-              {"members_made", note->kind == ROOM_LOBBY_TURNED_ON ? count : NULL});
+              {"jid", note->jid}, {"detail", note->text},
+              {"took_ms", note->took_ms ? took : NULL, true},
+              {"members_made", note->kind == ROOM_LOBBY_TURNED_ON ? count : NULL, true});
 }
 
 static void on_up(void *ctx, int64_t now)
@@ -600,8 +618,10 @@ void roomlink_cancel(struct roomlink *link, uint64_t join, int64_t now)
 void roomlink_tick(struct roomlink *link, int64_t now)
 {
     for (struct task *t = link->tasks; t; t = t->next) {
-        if (t->deadline <= now && t->outstanding == 0)
-            done(t, ANSWER_TIMEOUT, NULL);
+        if (t->deadline > now || t->outstanding > 0 || t->is_done)
+            continue;
+        leave_created(t); /* should we still get in: an occupant who stays would keep the room */
+        done(t, ANSWER_TIMEOUT, NULL);
     }
     rooms_tick(link->proxy->rooms, now);
 }

@@ -408,11 +408,6 @@ void service_free(struct service *s)
     free(s);
 }
 
-bool service_is_ready(const struct service *s)
-{
-    return s->state == SERVICE_READY;
-}
-
 void service_make_id(struct service *s, char ret[SERVICE_ID_LEN])
 {
     snprintf(ret, SERVICE_ID_LEN, "%s-%llu", s->id_prefix, (unsigned long long)++s->last_id);

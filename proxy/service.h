@@ -20,10 +20,9 @@ struct service *service_new(struct proxy *proxy, const struct service_callbacks 
                             void *ctx);
 /* Begins to connect, where an account is configured. */
 void service_start(struct service *s);
-/* Closes its stream and tells what was pending that it is lost. */
+/* Closes its stream for good; nobody is told, as the rooms go too. */
 void service_stop(struct service *s);
 void service_free(struct service *s);
-bool service_is_ready(const struct service *s);
 
 #define SERVICE_ID_LEN 48
 /* A stanza id nobody can guess and nobody used before. */

@@ -41,6 +41,7 @@ static void session_free(struct session *s)
     }
     session_drop_added(s, 0);
     sm_done(&s->sm);
+    token_done(&s->token);
     free(s->full_jid);
     free(s->bare_jid);
     free(s->resume_id);

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "policy/token.h"
 #include "xmpp/muc.h"
 #include "xmpp/sm.h"
 
@@ -22,6 +23,7 @@ struct session_place {
     char *room; /* canonical room JID */
     char *nick;
     bool is_lobby;
+    bool is_leaving; /* he said so: a join behind it is a new one */
     struct session_place *next;
 };
 
@@ -38,6 +40,7 @@ struct session {
     struct sm sm;
     struct session_added *added; /* oldest first */
     size_t added_len;
+    struct token token; /* of its last stream, while it has none (wire fact 27) */
     char *resume_id; /* NULL: cannot be resumed */
     int64_t resume_ms;
     struct stream *stream; /* NULL while suspended */

@@ -16,7 +16,6 @@
 #include <time.h>
 
 #define EARLY_MAX 65536
-#define TOKEN_MAX 65536
 
 struct close_kind {
     const char *name;
@@ -99,8 +98,11 @@ static void leave(struct stream *s, bool clean)
     stream_forget_join(s);
     for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++)
         stream_forget_owner_set(s, i, now);
-    if (s->session)
+    if (s->session) {
+        s->session->token = s->token;
+        s->token = (struct token){0};
         session_leave(s->proxy->sessions, s->session, clean, now);
+    }
     s->session = NULL;
 }
 
@@ -150,7 +152,7 @@ static void log_end(const struct stream *s, const struct close_kind *kind, const
 
     snprintf(age, sizeof age, "%.1f", (double)(loop_now(s->proxy->loop) - s->since) / 1000.0);
     log_event(kind->is_ordinary ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, s->tag, "stream ended",
-              {"why", kind->name}, {"text", kind->text}, {"detail", detail}, {"age_s", age});
+              {"why", kind->name}, {"text", kind->text}, {"detail", detail}, {"age_s", age, true});
 }
 
 static void end(struct stream *s, enum close_reason reason, const char *detail, uint16_t code,
@@ -340,7 +342,7 @@ static void upstream_failed(void *owner, int status, const char *why)
         handshake_refuse(conn_output(s->conn), 502, "The XMPP server cannot be reached.");
         proxy_upstream_down(s->proxy, why);
     }
-    stream_end(s, CLOSE_PROSODY_LOST, why);
+    stream_end(s, CLOSE_PROSODY_DOWN, why);
 }
 
 static const struct upstream_callbacks upstream_events = {
@@ -465,6 +467,7 @@ void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *
     struct stream *s = stream_make(proxy, conn);
 
     if (!s) {
+        peers_remove(proxy->peers, &identity->key);
         handshake_refuse(conn_output(conn), 503, "Out of memory.");
         conn_close(conn);
         return;
@@ -506,4 +509,27 @@ void streams_tick(struct proxy *proxy, int64_t now)
                  now - conn_last_activity(wsock_conn(s->client)) > config->limits.idle_timeout_ms)
             stream_end(s, CLOSE_IDLE, NULL);
     }
+}
+
+enum muc_place stream_locate(struct stream *s, const struct element *e, const char *attribute,
+                             struct muc_room *ret, enum jid_result *ret_error)
+{
+    const char *text = element_attribute(e, attribute);
+    struct jid address;
+    enum muc_place place;
+    bool no_memory = false;
+
+    *ret_error = JID_OK;
+    if (!text)
+        return MUC_ELSEWHERE;
+    *ret_error = jid_parse(text, strlen(text), &address);
+    if (*ret_error == JID_NO_MEMORY)
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    if (*ret_error != JID_OK)
+        return MUC_ELSEWHERE;
+    place = muc_locate(&s->proxy->config->xmpp, &address, ret, &no_memory);
+    jid_done(&address);
+    if (no_memory)
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    return place;
 }

@@ -92,6 +92,10 @@ bool stream_send_client(struct stream *s, const char *data, size_t len);
 bool stream_send_server(struct stream *s, const char *data, size_t len);
 void stream_client_message(struct stream *s, const char *data, size_t len);
 void stream_server_message(struct stream *s, const char *data, size_t len);
+/* Where a stanza's "to" or "from" points (muc_locate); *ret_error says why it is no address, JID_OK where
+ * it is one or there is none. */
+enum muc_place stream_locate(struct stream *s, const struct element *e, const char *attribute,
+                             struct muc_room *ret, enum jid_result *ret_error);
 /* A message of Prosody's as a tree, borrowed; NULL where it cannot be read (it is passed on then). */
 const struct element *stream_parse_server(struct stream *s, const char *data, size_t len);
 /* Lets the client go on unless something else holds it. */

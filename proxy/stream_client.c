@@ -29,28 +29,33 @@ void stream_forward(struct stream *s, const char *data, size_t len)
         sm_passed(&s->session->sm.up);
 }
 
-/* *ret_error says why its address is none, JID_OK where it is one or there is none. */
-static enum muc_place locate(struct stream *s, const struct element *e, struct muc_room *ret,
-                             enum jid_result *ret_error)
+static bool is_leave(const struct element *presence)
 {
-    const char *to = element_attribute(e, "to");
-    struct jid address;
-    enum muc_place place;
-    bool no_memory = false;
+    const char *type = element_attribute(presence, "type");
 
-    *ret_error = JID_OK;
-    if (!to)
-        return MUC_ELSEWHERE;
-    *ret_error = jid_parse(to, strlen(to), &address);
-    if (*ret_error == JID_NO_MEMORY)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    if (*ret_error != JID_OK)
-        return MUC_ELSEWHERE;
-    place = muc_locate(&s->proxy->config->xmpp, &address, ret, &no_memory);
-    jid_done(&address);
-    if (no_memory)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    return place;
+    return type && strcmp(type, "unavailable") == 0;
+}
+
+/* Whoever is inside may say so again (wire fact 28); whoever said that he leaves is as good as
+ * outside, even before Prosody has said so too. True when the presence is not to be forwarded. */
+static bool main_room_presence(struct stream *s, const struct element *e,
+                               const struct muc_room *room, const char *data, size_t len)
+{
+    struct session_place *place = session_find_place(s->session, room->jid, false);
+
+    if (is_leave(e)) {
+        if (place)
+            place->is_leaving = true;
+        return false;
+    }
+    return room->nick[0] && (!place || place->is_leaving) && stream_take_join(s, room, data, len);
+}
+
+/* Unavailable to everyone: Prosody tells the rooms (RFC 6121 section 4.6.3). */
+static void leave_all(struct stream *s)
+{
+    for (struct session_place *place = s->session->places; place; place = place->next)
+        place->is_leaving = true;
 }
 
 static void presence(struct stream *s, const struct element *e, const char *data, size_t len)
@@ -60,11 +65,13 @@ static void presence(struct stream *s, const struct element *e, const char *data
     enum jid_result error;
     bool is_taken = false;
 
-    if (!s->session || !s->session->full_jid || !muc_is_join(e)) {
+    if (!s->session || !s->session->full_jid || (!muc_is_join(e) && !is_leave(e))) {
         stream_forward(s, data, len);
         return;
     }
-    place = locate(s, e, &room, &error);
+    if (is_leave(e) && !element_attribute(e, "to"))
+        leave_all(s);
+    place = stream_locate(s, e, "to", &room, &error);
     if (error != JID_OK) {
         /* Prosody prepares addresses with another library: what only it can read would be a room we
          * did not see. */
@@ -72,8 +79,8 @@ static void presence(struct stream *s, const struct element *e, const char *data
             stream_answer(s, e, "modify", "jid-malformed", jid_result_text(error));
         return;
     }
-    if (place == MUC_MAIN && room.nick[0] && !session_find_place(s->session, room.jid, false))
-        is_taken = stream_take_join(s, &room, data, len);
+    if (place == MUC_MAIN)
+        is_taken = main_room_presence(s, e, &room, data, len);
     if (place != MUC_ELSEWHERE)
         muc_room_done(&room);
     if (!is_taken && s->state == STREAM_OPEN)
@@ -87,7 +94,7 @@ static bool owner_set(struct stream *s, const struct element *e, const char *dat
     const char *id = element_attribute(e, "id");
     struct muc_room room;
     enum jid_result error;
-    enum muc_place place = id ? locate(s, e, &room, &error) : MUC_ELSEWHERE;
+    enum muc_place place = id ? stream_locate(s, e, "to", &room, &error) : MUC_ELSEWHERE;
     size_t i = 0;
     bool waits = false;
 

@@ -132,7 +132,7 @@ static void log_verdict(const struct stream *s)
               {"because", s->applicant_reason[0] ? s->applicant_reason : NULL},
               {"rule", s->verdict.rule}, {"reason", s->verdict.reason},
               {"outcome", s->verdict.forward ? "forwarded" : s->verdict.error_condition},
-              {"held_ms", held});
+              {"held_ms", held, true});
 }
 
 static void answer_refused(struct stream *s)

@@ -33,23 +33,6 @@ void stream_go_on(struct stream *s)
         wsock_go(s->client, WSOCK_HELD);
 }
 
-/* The room a stanza comes from. */
-static enum muc_place locate(struct stream *s, const struct element *e, struct muc_room *ret)
-{
-    const char *from = element_attribute(e, "from");
-    struct jid address;
-    enum muc_place place;
-    bool no_memory = false;
-
-    if (!from || jid_parse(from, strlen(from), &address) != JID_OK)
-        return MUC_ELSEWHERE;
-    place = muc_locate(&s->proxy->config->xmpp, &address, ret, &no_memory);
-    jid_done(&address);
-    if (no_memory)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    return place;
-}
-
 static void bound(struct stream *s, const struct element *e)
 {
     const struct element *bind = element_child(e, NS_BIND, "bind");
@@ -89,6 +72,7 @@ static void iq(struct stream *s, const char *data, size_t len)
     const struct element *e;
     struct muc_info info;
     struct muc_room room;
+    enum jid_result error;
 
     for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++)
         has_owner_sets |= s->owner_sets[i].id != NULL;
@@ -103,7 +87,7 @@ static void iq(struct stream *s, const char *data, size_t len)
         owner_set_answered(s, e);
     if (!has_info || !muc_read_info(e, &info))
         return;
-    switch (locate(s, e, &room)) {
+    switch (stream_locate(s, e, "from", &room, &error)) {
     case MUC_MAIN:
         if (!room.nick[0])
             rooms_info(s->proxy->rooms, room.jid, &info, loop_now(s->proxy->loop));
@@ -176,6 +160,7 @@ static void presence(struct stream *s, const char *data, size_t len)
 {
     struct muc_presence p;
     struct muc_room room;
+    enum jid_result error;
     const struct element *e;
     enum muc_place place;
 
@@ -185,7 +170,7 @@ static void presence(struct stream *s, const char *data, size_t len)
     e = stream_parse_server(s, data, len);
     if (!e)
         return;
-    place = locate(s, e, &room);
+    place = stream_locate(s, e, "from", &room, &error);
     if (place == MUC_ELSEWHERE)
         return;
     muc_read_presence(e, &p);
@@ -199,6 +184,7 @@ static void presence(struct stream *s, const char *data, size_t len)
 static void message(struct stream *s, const char *data, size_t len)
 {
     struct muc_room room;
+    enum jid_result error;
     const struct element *e;
     enum muc_place place;
 
@@ -207,7 +193,7 @@ static void message(struct stream *s, const char *data, size_t len)
     e = stream_parse_server(s, data, len);
     if (!e || !muc_is_config_change(e))
         return;
-    place = locate(s, e, &room);
+    place = stream_locate(s, e, "from", &room, &error);
     if (place == MUC_ELSEWHERE)
         return;
     if (place == MUC_MAIN && !room.nick[0])

@@ -155,6 +155,20 @@ void stream_server_ack(struct stream *s, const char *data, size_t len)
     send_ack(s, translated, stream_send_client);
 }
 
+/* The newest valid token counts, and where there is none the old one still does (wire fact 27). */
+static void inherit_token(struct stream *s, struct session *former, struct stream *old)
+{
+    struct token *former_token = old ? &old->token : &former->token;
+
+    if (s->token.status == TOKEN_NONE || s->token.status == TOKEN_REFUSED) {
+        token_done(&s->token);
+        s->token = *former_token;
+        *former_token = (struct token){0};
+        s->was_refused = old && old->was_refused;
+    }
+    token_done(&former->token);
+}
+
 /* The former session goes on in this stream. */
 static void take_over(struct stream *s, struct session *former)
 {
@@ -163,6 +177,7 @@ static void take_over(struct stream *s, struct session *former)
 
     if (former == s->session)
         return;
+    inherit_token(s, former, old);
     session_leave(s->proxy->sessions, s->session, true, now);
     s->session = former;
     session_take(s->proxy->sessions, former, s, now);
@@ -268,15 +283,39 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
     stream_go_on(s);
 }
 
+/* <failed/> with the client's count of what was handled (XEP-0198 section 5, wire fact 24). */
+static bool send_failed(struct stream *s, const struct session *former, const char *data,
+                        size_t len)
+{
+    const struct element *e = stream_parse_server(s, data, len);
+    struct buf out = BUF_INIT;
+    uint32_t h, translated;
+
+    if (!e || !read_h(e, &h) || (translated = sm_translate(&former->sm.up, h)) == h)
+        return false;
+    buf_printf(&out, "<failed xmlns='" NS_SM "' h='%u'>", translated);
+    for (const struct element *child = e->first_child; child; child = child->next) {
+        buf_printf(&out, "<%s xmlns='", child->name);
+        buf_add_xml(&out, child->ns);
+        buf_add_str(&out, "'/>");
+    }
+    buf_add_str(&out, "</failed>");
+    send_built(s, &out, stream_send_client);
+    return true;
+}
+
 void stream_server_failed(struct stream *s, const char *data, size_t len)
 {
     struct session *former = s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
+    bool is_sent = s->awaits_resume && former && send_failed(s, former, data, len);
 
     if (s->awaits_resume && former && !former->stream)
         session_leave(s->proxy->sessions, former, true, loop_now(s->proxy->loop));
     else if (!s->awaits_resume && s->session)
         sm_done(&s->session->sm); /* <enable/> was refused */
     s->awaits_resume = false;
-    stream_send_client(s, data, len);
-    stream_go_on(s);
+    if (!is_sent)
+        stream_send_client(s, data, len);
+    if (s->state == STREAM_OPEN)
+        stream_go_on(s);
 }

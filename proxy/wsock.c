@@ -100,7 +100,8 @@ static void fail(struct wsock *w, uint16_t code, const char *why)
 
     if (callbacks && callbacks->breaking)
         callbacks->breaking(owner, code);
-    send_close(w, code, why, strlen(why));
+    if (w->state == WSOCK_OPEN) /* one close frame is all there may be (RFC 6455 section 5.5.1) */
+        send_close(w, code, why, strlen(why));
     w->is_refused = true;
     finish(w);
     if (callbacks)
@@ -201,8 +202,10 @@ static void resume(struct deferred *work)
     if (w->state != WSOCK_OPEN || w->stopped)
         return;
     used = deliver(w, (uint8_t *)w->held.data, w->held.len);
-    if (w->state != WSOCK_OPEN)
+    if (w->state != WSOCK_OPEN) {
+        buf_done(&w->held);
         return;
+    }
     buf_drop(&w->held, used);
     if (w->held.len == 0)
         buf_done(&w->held);
@@ -282,7 +285,7 @@ void wsock_send(struct wsock *w, const char *data, size_t len)
 
 bool wsock_is_full(const struct wsock *w)
 {
-    return conn_waiting(w->conn) > CONN_HIGH_MARK;
+    return conn_is_full(w->conn);
 }
 
 void wsock_stop(struct wsock *w, enum wsock_stop why)
@@ -299,6 +302,16 @@ void wsock_go(struct wsock *w, enum wsock_stop why)
         loop_defer(conn_loop(w->conn), &w->resume);
 }
 
+/* The peer's close frame may stand behind what is held, so that is decoded still; deliver() itself
+ * may be at it, and then goes on. */
+static void drop_held(struct wsock *w)
+{
+    if (w->is_delivering)
+        return;
+    deliver(w, (uint8_t *)w->held.data, w->held.len);
+    buf_done(&w->held);
+}
+
 /* The conn's deadline for a peer that never answers the close frame. */
 void wsock_close(struct wsock *w, uint16_t code, const char *reason, size_t len)
 {
@@ -312,7 +325,7 @@ void wsock_close(struct wsock *w, uint16_t code, const char *reason, size_t len)
     }
     send_close(w, code, reason, len);
     w->state = WSOCK_CLOSING;
-    buf_done(&w->held);
+    drop_held(w);
     conn_resume(w->conn);
     conn_expire(w->conn, CLOSE_LIMIT_MS);
 }
@@ -320,9 +333,4 @@ void wsock_close(struct wsock *w, uint16_t code, const char *reason, size_t len)
 struct conn *wsock_conn(const struct wsock *w)
 {
     return w->conn;
-}
-
-size_t wsock_held(const struct wsock *w)
-{
-    return w->held.len + ws_decoder_held(&w->decoder);
 }

@@ -55,5 +55,3 @@ void wsock_go(struct wsock *w, enum wsock_stop why);
 void wsock_close(struct wsock *w, uint16_t code, const char *reason, size_t len);
 
 struct conn *wsock_conn(const struct wsock *w);
-/* Bytes it holds for messages not yet delivered. */
-size_t wsock_held(const struct wsock *w);
