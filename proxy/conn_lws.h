@@ -63,7 +63,7 @@ struct acceptor {
 };
 
 struct conn *conn_new(struct loop *loop);
-/* Once a second or so: deadlines of connecting and of closing. */
+/* Ten times a second: deadlines of connecting and of closing. */
 void conns_tick(struct loop *loop, int64_t now);
 /* The end of this connect attempt: tries the next address, or tells the owner. */
 void connect_failed(struct conn *c, const char *why);

@@ -82,3 +82,13 @@ test('relative links in the documents lead somewhere', () => {
   }
   assert.deepEqual(broken, []);
 });
+
+test('files that the documents name exist', () => {
+  const missing = [];
+  for (const name of files.filter((file) => file.endsWith('.md'))) {
+    for (const [, target] of read(name).matchAll(/`((?:proxy|policy|xmpp|certs|tests|tools|docs|packaging)\/[\w./-]+)`/g)) {
+      if (!fs.existsSync(path.join(root, target))) missing.push(`${name}: ${target}`);
+    }
+  }
+  assert.deepEqual(missing, []);
+});
