@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The end-to-end suite, two scenarios at a time: run.sh [SCENARIO...]
+# The end-to-end suite, two files at a time: run.sh [SCENARIO...]
+# A scenario is a folder of scenarios/, with its tests in test.js and, by subject, SUBJECT.test.js.
 #
 # VESTIBULE       the program (default: build-test/vestibule)
 # JITSI_PLUGINS   folder of Jitsi's Prosody modules, to run on those instead of the stand-ins
@@ -10,7 +11,7 @@ cd "$(dirname "$0")"
 
 files=()
 for name in "${@:-*}"; do
-  for file in scenarios/$name/test.js; do
+  for file in scenarios/$name/*test.js; do
     [ -f "$file" ] || { echo "run.sh: no scenario $name in $PWD/scenarios" >&2; exit 2; }
     files+=("$file")
   done

@@ -21,12 +21,13 @@ const { token } = require('./token');
 
 const DOMAIN = 'meet.example.com';
 let rooms = 0;
+let marks = 0;
 
 class Deployment {
   // options: direct, config (over the YAML every scenario has), prosody (its environment), env
   // (Vestibule's), expect (patterns of warnings that belong to the scenario), isServed (false: the
   // service account is not to log in), isProsodyUp, prosodyTls, listenTls, unixSocket (function of the
-  // deployment), recorder (true: Vestibule meets Prosody through it).
+  // deployment), recorder (true: Vestibule meets Prosody through it, without TLS).
   constructor(options = {}) {
     this.options = { isServed: true, isProsodyUp: true, ...options };
     this.domain = DOMAIN;
@@ -47,7 +48,7 @@ class Deployment {
     this.ports = { nginx, vestibule, prosody, prosodyTls };
     try {
       if (this.options.isProsodyUp) await this.prosody.start();
-      if (this.options.recorder) this.recorder = await new Recorder(this.prosody.url).start();
+      if (this.options.recorder) this.recorder = await new Recorder(prosody).start();
       if (!this.options.direct) await this.#startVestibule();
       this.nginx = await new Nginx({
         dir: this.folder('nginx'), domain: DOMAIN, port: nginx, tls: this.tls, backend: this.#backend(),
@@ -130,6 +131,15 @@ class Deployment {
     const client = await this.socket({ ...options, parameters });
     client.resumes = resumes;
     return client.login(this.domain);
+  }
+
+  // A client of such options with its stream as the recorder sees it: {client, wire}. isLoggedIn false:
+  // nothing is said on it yet.
+  async recorded({ isLoggedIn = true, ...options } = {}) {
+    const mark = `m${++marks}`;
+    const marked = { ...options, parameters: { ...options.parameters, mark } };
+    const client = await (isLoggedIn ? this.connect(marked) : this.socket(marked));
+    return { client, wire: this.recorder.of(mark) };
   }
 
   guest(room, name, options) {

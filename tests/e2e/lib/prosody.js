@@ -78,6 +78,14 @@ class Prosody {
   requests() {
     return this.#get('/test/requests');
   }
+
+  // The newest of them whose query holds that text.
+  async requestWith(text) {
+    const requests = await this.requests();
+    const found = requests.findLast(({ query }) => (query || '').includes(text));
+    if (!found) throw new Error(`no request with ${text} among: ${JSON.stringify(requests.slice(-3))}`);
+    return found;
+  }
 }
 
 module.exports = { Prosody, passwords, hasJitsiPlugins: Boolean(plugins) };

@@ -1,81 +1,146 @@
-// Stands where Vestibule meets Prosody and writes down every message, both ways, byte for byte; may hold
-// a stream up, cut it, or put in messages of its own.
+// What passes between Vestibule and Prosody, byte for byte: a TCP relay in between that reads along, and
+// that can hold a connection up, cut it, lose what it carries, or say things in Prosody's place. It
+// relays bytes it need not understand, so nothing a WebSocket library would repair is repaired here.
 'use strict';
 const { once } = require('node:events');
-const WebSocket = require('ws');
+const net = require('node:net');
+const { Receiver } = require('ws');
+const { OP, frame } = require('./frame');
 const { within } = require('./wait');
 
-// One stream of Vestibule's, with the one to Prosody opened for it.
-class Tap {
-  constructor(request, proxy) {
-    this.url = request.url;
-    this.headers = request.headers;
-    this.proxy = proxy; // towards Vestibule
-    this.fromProxy = []; // {text, isBinary}
-    this.fromProsody = [];
-    this.isMuted = false;
-    this.proxyClosed = once(proxy, 'close').then(([code, reason]) => ({ code, reason: reason.toString() }));
+// One direction of a connection: an HTTP head, then WebSocket messages.
+class Direction {
+  constructor(isServer) {
+    this.head = null;
+    this.start = Buffer.alloc(0);
+    this.messages = []; // texts
+    this.controls = []; // {kind, data} of pings and pongs
+    this.close = null; // {code, reason} of the close frame
+    this.waiters = new Set();
+    this.receiver = new Receiver({ isServer });
+    this.receiver.on('message', (data) => this.messages.push(data.toString()));
+    for (const kind of ['ping', 'pong']) {
+      this.receiver.on(kind, (data) => this.controls.push({ kind, data: data.toString() }));
+    }
+    this.receiver.on('conclude', (code, reason) => { this.close = { code, reason: reason.toString() }; });
+    this.receiver.on('error', () => {}); // a plain response is no frame
   }
 
-  async connect(url) {
-    const { 'user-agent': agent, 'x-forwarded-for': forwarded, host, authorization, origin } = this.headers;
-    const headers = Object.fromEntries(Object.entries({
-      'User-Agent': agent, 'X-Forwarded-For': forwarded, Host: host, Authorization: authorization, Origin: origin,
-    }).filter(([, value]) => value !== undefined));
-    const waiting = [];
-    this.proxy.on('message', (data, isBinary) => {
-      this.fromProxy.push({ text: data.toString(), isBinary });
-      if (this.isMuted) return;
-      if (this.prosody.readyState === WebSocket.OPEN) this.prosody.send(data, { binary: isBinary });
-      else waiting.push([data, { binary: isBinary }]);
-    });
-    this.prosody = new WebSocket(url + this.url.replace(/^[^?]*/, ''), ['xmpp'], { headers, perMessageDeflate: false });
-    this.prosody.on('error', () => this.proxy.terminate());
-    this.prosody.on('open', () => waiting.forEach((message) => this.prosody.send(...message)));
-    this.prosody.on('message', (data, isBinary) => {
-      this.fromProsody.push({ text: data.toString(), isBinary });
-      this.proxy.send(data, { binary: isBinary });
-    });
-    this.prosody.on('close', (code, reason) => {
-      if (code === 1005 || code === 1006) this.proxy.terminate();
-      else this.proxy.close(code, reason);
-    });
-    this.proxy.on('close', (code, reason) => {
-      if (code === 1005 || code === 1006) this.prosody.terminate();
-      else this.prosody.close(code, reason);
-    });
+  feed(data) {
+    let rest = data;
+    if (this.head === null) {
+      this.start = Buffer.concat([this.start, data]);
+      const end = this.start.indexOf('\r\n\r\n');
+      if (end >= 0) this.head = this.start.subarray(0, end).toString('latin1');
+      rest = end >= 0 ? this.start.subarray(end + 4) : Buffer.alloc(0);
+    }
+    if (rest.length) this.receiver.write(Buffer.from(rest)); // a copy: it unmasks in place
+    for (const waiter of this.waiters) waiter();
   }
 
-  // As if Prosody had sent it.
-  inject(text) {
-    this.fromProsody.push({ text, isBinary: false });
-    this.proxy.send(text);
+  // The first thing `find` sees in this direction (anything but undefined, null, false).
+  waitFor(what, find, timeout = 10000) {
+    let look;
+    const found = new Promise((resolve) => {
+      look = () => {
+        const thing = find(this);
+        if (thing !== undefined && thing !== null && thing !== false) resolve(thing);
+      };
+      this.waiters.add(look);
+      look();
+    });
+    return within(timeout, `the recorder: ${what}`, found, () => this.messages.slice(-5).map((text) => text.slice(0, 600)).join('\n'))
+      .finally(() => this.waiters.delete(look));
   }
 
+  message(what, predicate, timeout) {
+    return this.waitFor(what, () => this.messages.find(predicate), timeout);
+  }
+
+  closeFrame() {
+    return this.waitFor('a close frame', () => this.close);
+  }
+}
+
+// One connection of Vestibule's, with the one to Prosody opened for it.
+class Wire {
+  constructor(vestibule, prosody) {
+    Object.assign(this, { vestibule, prosody });
+    this.up = new Direction(true); // Vestibule to Prosody
+    this.down = new Direction(false);
+    this.#pipe(vestibule, prosody, this.up);
+    this.#pipe(prosody, vestibule, this.down);
+    this.ended = new Promise((resolve) => { vestibule.once('close', resolve); });
+  }
+
+  #pipe(from, to, direction) {
+    from.on('data', (data) => {
+      direction.feed(data);
+      if (!from.isMuted && to.writable && !to.write(data)) from.pause();
+    });
+    to.on('drain', () => { if (!from.isHeld) from.resume(); });
+    from.on('end', () => to.end());
+    from.on('error', () => to.destroy());
+    from.on('close', () => to.destroySoon());
+  }
+
+  // What Vestibule asked for.
+  get request() {
+    return (this.up.head || '').split('\r\n')[0];
+  }
+
+  get mark() {
+    return new URL(this.request.split(' ')[1] || '/', 'ws://x').searchParams.get('mark');
+  }
+
+  // Prosody reads nothing any more from here, until release().
+  holdUp() {
+    this.vestibule.isHeld = true;
+    this.vestibule.pause();
+  }
+
+  release() {
+    this.vestibule.isHeld = false;
+    this.vestibule.resume();
+  }
+
+  // What Vestibule sends from now on is taken and lost, its end is not.
+  mute() {
+    this.vestibule.isMuted = true;
+  }
+
+  // Breaks it both ways, without a word.
   cut() {
-    this.proxy.terminate();
-    this.prosody.terminate();
+    this.vestibule.resetAndDestroy();
+    this.prosody.resetAndDestroy();
+  }
+
+  // As if Prosody had sent it: bytes, or a message's text. Between two of its own, so ask while it is quiet.
+  inject(data) {
+    const bytes = typeof data === 'string' ? frame(OP.text, data, { masked: false }) : data;
+    this.down.feed(bytes);
+    this.vestibule.write(bytes);
+  }
+
+  // Of what was injected, the bytes that Vestibule has not taken yet.
+  get untaken() {
+    return this.vestibule.writableLength;
   }
 }
 
 class Recorder {
-  constructor(prosody) {
-    this.prosody = prosody;
-    this.taps = [];
-    this.waiters = [];
+  constructor(port) {
+    this.wires = [];
+    this.server = net.createServer({ allowHalfOpen: true }, (vestibule) => {
+      const prosody = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+      vestibule.setNoDelay(true);
+      this.wires.push(new Wire(vestibule, prosody));
+    });
   }
 
   async start() {
-    this.server = new WebSocket.Server({
-      host: '127.0.0.1', port: 0, handleProtocols: () => 'xmpp', perMessageDeflate: false,
-    });
+    this.server.listen(0, '127.0.0.1');
     await once(this.server, 'listening');
-    this.server.on('connection', (proxy, request) => {
-      const tap = new Tap(request, proxy);
-      tap.connect(this.prosody);
-      this.taps.push(tap);
-      this.waiters = this.waiters.filter((waiter) => !waiter(tap));
-    });
     return this;
   }
 
@@ -83,22 +148,14 @@ class Recorder {
     return `ws://127.0.0.1:${this.server.address().port}/xmpp-websocket`;
   }
 
-  // The newest stream that fits, open already or still to come.
-  async tap(what, predicate) {
-    const known = this.taps.filter(predicate).pop();
-    if (known) return known;
-    return within(10000, what, new Promise((resolve) => {
-      this.waiters.push((tap) => predicate(tap) && (resolve(tap), true));
-    }));
-  }
-
-  // The stream of a client whose URL has the parameter mark=NAME.
-  of(name) {
-    return this.tap(`the stream of ${name}`, (tap) => new URL(tap.url, 'ws://x').searchParams.get('mark') === name);
+  // The newest connection for a client whose URL has the parameter mark=NAME. It is there as soon as
+  // that client's WebSocket is open, since Vestibule opens its own first.
+  of(mark) {
+    return this.wires.findLast((wire) => wire.mark === mark);
   }
 
   async stop() {
-    for (const tap of this.taps) tap.cut();
+    for (const wire of this.wires) wire.cut();
     await new Promise((resolve) => this.server.close(resolve));
   }
 }

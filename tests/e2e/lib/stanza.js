@@ -86,7 +86,18 @@ const adminItem = (attributes, inside = '') => {
   return `<query xmlns='${NS.admin}'><item${text}>${inside}</item></query>`;
 };
 
+// <open> and <close> as no client's library writes them (wire fact 23). attributes: with a space before.
+const framingWritten = {
+  'a prefix': (name, attributes) => `<f:${name} xmlns:f='${NS.framing}'${attributes}/>`,
+  'double quotes, and white space in the tag': (name, attributes) =>
+    `<${name}\n${attributes.replace(/'/g, '"')}\txmlns = "${NS.framing}" />`,
+  'a reference in an attribute': (name, attributes) =>
+    `<${name} xmlns='${NS.framing}'${attributes.replace('meet', '&#109;eet')}/>`,
+  'another element inside': (name, attributes) =>
+    `<${name} xmlns='${NS.framing}'${attributes}>text<x xmlns='urn:x'/></${name}>`,
+};
+
 module.exports = {
   NS, of, bare, resource, statuses, hasStatus, item, error, lobbyOf, fields, joinStanza, formSubmit, adminItem,
-  escapeXML, escapeXMLText, parse: ltx.parse,
+  framingWritten, escapeXML, escapeXMLText, parse: ltx.parse,
 };

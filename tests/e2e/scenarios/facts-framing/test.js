@@ -2,7 +2,7 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
-const { NS, of } = require('../../lib/stanza');
+const { NS, of, framingWritten } = require('../../lib/stanza');
 
 scenario('framing and addresses, without Vestibule', { direct: true }, (d, it) => {
   const enters = async (address, make = (to) =>
@@ -76,4 +76,37 @@ scenario('framing and addresses, without Vestibule', { direct: true }, (d, it) =
       await user.waitFor('a stream error', (el) => el.getName() === 'error' && el.getNS() === NS.streams);
     });
   }
+
+  // In mid-stream as at its start: it is looked for in every message.
+  const written = {
+    ...framingWritten, 'a line break behind it': (name, to) => `<${name} xmlns='${NS.framing}'${to}/>\n`,
+  };
+  for (const [how, write] of Object.entries(written)) {
+    it(`fact 23: <open> and <close> are recognised with ${how}`, async () => {
+      const user = await d.socket();
+      user.raw(write('open', ` to='${d.domain}' version='1.0'`));
+      await user.waitFor('<open/>', of.named('open', NS.framing));
+      await user.waitFor('features', (el) => el.getName() === 'features');
+      await user.authenticate();
+      user.raw(write('open', ` to='${d.domain}' version='1.0'`));
+      await user.waitFor('<open/>', of.named('open', NS.framing));
+      await user.bind();
+      user.raw(write('close', ''));
+      await user.waitFor('<close/>', of.named('close', NS.framing));
+    });
+  }
+
+  it('fact 23: not where the namespace itself is written with a reference: Prosody looks for its letters', async () => {
+    const user = await d.guest();
+    user.raw(`<close xmlns='${NS.framing.replace(':', '&#58;')}'/>`);
+    await user.waitFor('a stream error', (el) => el.getName() === 'error' && el.getNS() === NS.streams);
+  });
+
+  it('fact 23: no message is an <open> for holding one', async () => {
+    const user = await d.guest();
+    user.raw(`<message xmlns='jabber:client' to='${user.jid}'><body>around</body><open xmlns='${NS.framing}' to='${d.domain}'/></message>`);
+    const el = await user.waitFor('it', of.message('around'));
+    assert.ok(el.getChild('open', NS.framing));
+    assert.equal(user.received.filter((entry) => entry.el.is('open', NS.framing)).length, 2, 'those of the login');
+  });
 });

@@ -37,14 +37,47 @@ scenario('the lobby, without Vestibule', { direct: true }, (d, it) => {
     await destroy(room);
   });
 
+  it('fact 10: a change is told everyone inside by 104, and disco#info then says what the room is', async () => {
+    const room = await d.room();
+    const [host, guest] = [await d.host(room), await d.guest(room, 'guest')];
+    await guest.enter(room);
+    await grant(room, guest);
+    const lobby = `${room.split('@')[0]}@lobby.${d.domain}`;
+    for (const [values, feature, other, address] of [
+      [{ 'muc#roomconfig_roomname': 'one', 'muc#roomconfig_membersonly': '0' }, 'muc_open', 'muc_membersonly', ''],
+      [ON, 'muc_membersonly', 'muc_open', lobby],
+      [{ 'muc#roomconfig_roomname': 'two', ...ON }, 'muc_membersonly', 'muc_open', lobby],
+      [{ 'muc#roomconfig_membersonly': '0' }, 'muc_open', 'muc_membersonly', ''],
+    ]) {
+      const from = [host.received.length, guest.received.length];
+      await submit(room, values);
+      for (const [index, client] of [host, guest].entries()) {
+        const told = await client.waitFor('104', of.configChanged(room), undefined, from[index]);
+        assert.equal(told.attrs.type, 'groupchat');
+        const info = (await client.info(room)).getChild('query', NS.info);
+        const features = info.getChildren('feature').map((el) => el.attrs.var);
+        assert.deepEqual([features.includes(feature), features.includes(other)], [true, false], String(info));
+        assert.equal(fields(info.getChild('x', NS.form))['muc#roominfo_lobbyroom'] || '', address);
+      }
+    }
+    await destroy(room);
+  });
+
+  it('fact 10: but for whose addresses are shown, and where nothing changed: no 104', async () => {
+    const room = await d.room();
+    const host = await d.host(room);
+    await submit(room, { 'muc#roomconfig_whois': 'moderators', 'muc#roomconfig_membersonly': '0' });
+    await host.waitFor('173', (el) => el.is('message') && hasStatus(el, 173));
+    await submit(room, { 'muc#roomconfig_whois': 'moderators', 'muc#roomconfig_membersonly': '0' });
+    await host.ping();
+    assert.ok(!host.heard(of.configChanged(room)), host.tail());
+  });
+
   it('facts 7, 13: turning on: 104 inside, 407 with the lobby outside, and the lobby can be joined', async () => {
     const room = await d.room();
     const host = await d.host(room);
     await submit(room, ON);
     await host.waitFor('104', of.configChanged(room));
-    const info = (await host.info(room)).getChild('query', NS.info);
-    assert.ok(info.getChildren('feature').some((f) => f.attrs.var === 'muc_membersonly'));
-    assert.equal(fields(info.getChild('x', NS.form))['muc#roominfo_lobbyroom'], `${room.split('@')[0]}@lobby.${d.domain}`);
     await host.waitFor('metadata', (el) => el.is('message') && /lobbyEnabled/.test(el.getChildText('json-message') || ''));
     const guest = await d.guest(room, 'guest');
     const { el, lobby } = await refusal(guest, room);

@@ -5,7 +5,6 @@ const assert = require('node:assert/strict');
 const net = require('node:net');
 const { scenario } = require('../../lib/scenario');
 const { timed, within } = require('../../lib/wait');
-const { tapped } = require('../../lib/tap');
 const { frame, writeBytes, OP } = require('../../lib/frame');
 const { NS, of } = require('../../lib/stanza');
 
@@ -112,17 +111,17 @@ scenario('limits.idle_timeout', { config: { limits: { idle_timeout: '2s' } } }, 
   });
 });
 
-scenario('limits.stanza', tapped({ config: { limits: { stanza: '4KiB' } }, expect: [/why=(TOO_LARGE|FRAMING)/] }), (d, it) => {
+scenario('limits.stanza', {
+  recorder: true, config: { limits: { stanza: '4KiB' } }, expect: [/why=(TOO_LARGE|FRAMING)/],
+}, (d, it) => {
   const sized = (size, to) => {
     const empty = `<message xmlns='jabber:client' to='${to}'><body></body></message>`;
     return empty.replace('</body>', `${'x'.repeat(size - empty.length)}</body>`);
   };
-  let marks = 0;
   async function watched() {
-    const mark = `watch=size${++marks}`;
-    const client = await d.guest(undefined, undefined, { via: 'vestibule', parameters: Object.fromEntries([mark.split('=')]) });
+    const { client, wire } = await d.recorded({ via: 'vestibule' });
     await client.enableResumption();
-    return { client, wire: d.tap.of(mark) };
+    return { client, wire };
   }
   // Told as Prosody would tell him, and over: what is resumed would only be sent again.
   async function assertRefused({ client, wire }) {

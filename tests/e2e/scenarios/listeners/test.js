@@ -1,10 +1,14 @@
-// The ways in and out: a Unix socket, TLS on Vestibule's own listener, TLS to Prosody.
+// The ways in and out: a Unix socket, TLS on Vestibule's own listener, TLS to Prosody. Who comes by a
+// Unix socket is named by nginx alone, and its path is Vestibule's while it runs, and nobody else's.
 'use strict';
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 const { scenario } = require('../../lib/scenario');
+const { exchange, request } = require('../../lib/http');
 const { Vestibule } = require('../../lib/vestibule');
 
-const socketOf = (d) => `${d.folder('vestibule')}/vestibule.sock`;
+const socketOf = (d) => path.join(d.folder('vestibule'), 'vestibule.sock');
 
 // A lobby is turned on, and someone let past it: the service account and two users got through.
 async function works(d) {
@@ -13,11 +17,58 @@ async function works(d) {
   await (await d.plain(room, 'plain')).enter(room);
 }
 
-scenario('a Unix socket between nginx and Vestibule', {
+scenario('a Unix socket', {
   unixSocket: socketOf,
   config: (d) => ({ listen: { address: `unix:${socketOf(d)}` } }),
 }, (d, it) => {
+  const other = (name, config) => new Vestibule({
+    dir: d.folder(name), domain: d.domain, port: 0, upstream: d.prosody.url,
+  }, config);
+
   it('users get through', () => works(d));
+
+  it('the log names it', async () => {
+    await d.vestibule.waitForLog(new RegExp(`listening on unix:${socketOf(d)}:/xmpp-websocket`));
+  });
+
+  it('X-Forwarded-For is believed: only nginx can reach it', async () => {
+    await d.socket({ query: 'mark=unix' });
+    const { headers } = await d.prosody.requestWith('mark=unix');
+    assert.equal(headers.x_forwarded_for, '127.0.0.1');
+    const answer = await exchange({ path: socketOf(d) }, request({
+      target: '/xmpp-websocket?mark=given', host: d.domain, headers: ['X-Forwarded-For: 203.0.113.9', 'Connection: close'] }));
+    assert.equal(answer.status, 200);
+    assert.equal((await d.prosody.requests()).pop().headers.x_forwarded_for, '203.0.113.9');
+  });
+
+  it('a second one on the same path gives way, and the first stays reachable', async () => {
+    const second = other('second', { listen: { address: `unix:${socketOf(d)}` } });
+    await assert.rejects(second.start({ isServed: false }), /another process listens on unix:/);
+    assert.equal((await second.program.exited).code, 1);
+    await d.guest();
+  });
+
+  it('a socket left behind by one that was killed is taken over', async () => {
+    const place = path.join(d.folder('third'), 'v.sock');
+    const killed = other('third', { listen: { address: `unix:${place}` } });
+    await killed.start();
+    killed.program.signal('SIGKILL');
+    await killed.program.exited;
+    assert.ok(fs.existsSync(place));
+    const next = other('third', { listen: { address: `unix:${place}` } });
+    await next.start();
+    assert.equal((await exchange({ path: place }, request({
+      target: '/xmpp-websocket', host: d.domain, headers: ['Connection: close'] }))).status, 200);
+    assert.deepEqual(await next.stop(), []);
+  });
+
+  it('a file that is no socket is left alone', async () => {
+    const place = path.join(d.folder('fourth'), 'file');
+    fs.writeFileSync(place, 'precious');
+    const wrong = other('fourth', { listen: { address: `unix:${place}` } });
+    await assert.rejects(wrong.start({ isServed: false }), /something at unix:.* that is no socket/);
+    assert.equal(fs.readFileSync(place, 'utf8'), 'precious');
+  });
 });
 
 scenario('TLS between nginx and Vestibule', {

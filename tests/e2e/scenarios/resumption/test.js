@@ -1,117 +1,258 @@
-// XEP-0198 through the proxy: counters are exact, nothing is lost or doubled when a connection breaks,
-// also where a join was answered in Prosody's place.
+// XEP-0198 through Vestibule: a dropped connection loses nothing and doubles nothing, and both ends'
+// counts are exact, also where Vestibule answered a stanza itself (wire fact 24).
 'use strict';
 const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
 const { NS, of, item } = require('../../lib/stanza');
 
-scenario('stream management', { recorder: true }, (d, it) => {
-  let marks = 0;
-  async function resumable(as = {}, options = {}) {
-    const mark = `s${++marks}`;
-    const room = options.room || await d.room();
-    const client = await d.connect({ room, name: mark, as, parameters: { mark } });
+const STANZA = /^<(message|presence|iq)\b/;
+const h = (text) => Number(/ h='(\d+)'/.exec(text)[1]);
+
+scenario('resumption', { recorder: true, expect: [/why=PROSODY_LOST/] }, (d, it) => {
+  const body = (to, text) => `<message xmlns='jabber:client' to='${to}'><body>${text}</body></message>`;
+  const bodies = (client) => client.received.map(({ el }) => el.getChildText('body')).filter(Boolean);
+  const numbers = (from, to) => Array.from({ length: to - from }, (_, index) => String(from + index));
+  const lobby = (room) => ({ room, as: { lobby: true } });
+
+  async function resumable(options) {
+    const { client, wire } = await d.recorded(options);
     await client.enableResumption();
-    return { room, client, mark };
+    return { client, wire };
   }
-  // What the server says it has, on request.
-  async function acknowledged(client) {
+
+  // As a network that is gone: what was sent to it since may be lost. The session waits in Prosody.
+  async function resume(old, options) {
+    await old.drop();
+    return d.recorded({ resumes: old, ...options });
+  }
+
+  // Prosody is asked what it has handled, and answers with the client's own count.
+  async function assertPeerCounts(client) {
     const from = client.received.length;
     client.raw(`<r xmlns='${NS.sm}'/>`);
-    return Number((await client.waitFor('<a/>', of.named('a', NS.sm), undefined, from)).attrs.h);
+    const ack = await client.waitFor('an acknowledgement', of.named('a', NS.sm), undefined, from);
+    assert.equal(Number(ack.attrs.h), client.sm.outbound, 'what Prosody has handled, as the client is told');
   }
-  const resume = (old, room, as = {}) => d.connect({ room, as, resumes: old, name: `${old.name}'` });
 
-  it('counters are what they are without the proxy', async () => {
-    const { room, client } = await resumable();
-    await client.enter(room);
-    client.say(room, 'one');
-    await client.waitFor('it', of.message('one'));
-    await client.ping();
-    assert.equal(await acknowledged(client), client.sm.outbound);
-  });
+  // The client says what it has; Prosody is told the count of what it sent itself.
+  async function assertOwnCounts(client, wire) {
+    client.raw(`<a xmlns='${NS.sm}' h='${client.sm.inbound}'/>`);
+    const marker = `<ping xmlns='${NS.ping}' count='${client.sm.outbound}'/>`;
+    await client.iq('get', d.domain, marker);
+    await wire.up.message('the ping behind it', (text) => text.includes(marker));
+    const told = wire.up.messages.filter((text) => text.startsWith('<a ')).at(-1);
+    const enabled = wire.down.messages.findIndex((text) => text.startsWith('<enabled'));
+    const sent = wire.down.messages.slice(enabled + 1).filter((text) => STANZA.test(text)).length;
+    assert.equal(h(told), sent - 1, 'what the client has, as Prosody is told; the answer came behind it');
+  }
 
-  it('the connection breaks: what was said meanwhile comes, once and in order', async () => {
-    const { room, client } = await resumable();
-    await client.enter(room);
-    await client.drop();
-    const other = await d.plain(room, 'other');
-    await other.enter(room);
-    for (let i = 0; i < 20; i++) other.say(room, `m${i}`);
-    await other.waitFor('the last', of.message('m19'));
-    const back = await resume(client, room);
-    await back.waitFor('the last of it', of.message('m19'));
-    await back.ping();
-    const heard = back.received.map(({ el }) => el.is('message') && el.getChildText('body')).filter((text) => /^m\d+$/.test(text));
-    assert.deepEqual(heard, Array.from({ length: 20 }, (_, i) => `m${i}`));
-    assert.equal(back.jid, client.jid);
-    assert.equal(await acknowledged(back), back.sm.outbound);
-  });
-
-  it('what the client had sent unacknowledged arrives once', async () => {
-    const { room, client, mark } = await resumable();
-    await client.enter(room);
-    const other = await d.plain(room, 'other');
-    await other.enter(room);
-    const tap = await d.recorder.of(mark);
-    tap.isMuted = true; // lost on the way
-    client.say(room, 'lost and found');
-    await client.drop();
-    const back = await resume(client, room);
-    await other.waitFor('it', of.message('lost and found'));
-    await back.ping();
-    await other.ping();
-    assert.equal(other.received.filter(({ el }) => of.message('lost and found')(el)).length, 1);
-    assert.equal(await acknowledged(back), back.sm.outbound);
-  });
-
-  it('a refused join is counted as the client sees it, before and after resumption', async () => {
-    const room = `nowhere@${d.muc}`;
-    const { client } = await resumable({ lobby: true }, { room });
-    const { error } = await client.join(room);
+  // A lobby user whose room does not exist: Vestibule answers the join, Prosody never sees it.
+  async function refusedJoin(client, room) {
+    const { error } = await client.join(room, { nick: 'me' });
     assert.equal(error.condition, 'item-not-found');
-    await client.ping();
-    assert.equal(await acknowledged(client), client.sm.outbound);
-    await client.drop();
-    const back = await resume(client, room, { lobby: true });
-    await back.ping();
-    assert.equal(await acknowledged(back), back.sm.outbound);
-    assert.equal((await back.join(room)).error.condition, 'item-not-found');
-    await back.ping();
-    assert.equal(await acknowledged(back), back.sm.outbound);
-    await back.drop();
-    const again = await resume(back, room, { lobby: true });
+  }
+
+  it('what was said meanwhile comes, once and in order', async () => {
+    const speaker = await d.guest();
+    const { client: old } = await resumable();
+    for (const text of numbers(0, 10)) speaker.raw(body(old.jid, text));
+    await old.waitFor('the tenth', of.message('9'));
+    await old.drop();
+    for (const text of numbers(10, 20)) speaker.raw(body(old.jid, text));
+    await speaker.ping();
+    const { client: again } = await resume(old);
+    for (const text of numbers(20, 30)) speaker.raw(body(old.jid, text));
+    await again.waitFor('the last', of.message('29'));
+    assert.deepEqual([...bodies(old), ...bodies(again)], numbers(0, 30));
+    await assertPeerCounts(again);
+  });
+
+  it('what the client said before its connection to Prosody broke arrives, once and in order', async () => {
+    const listener = await d.guest();
+    const { client: old, wire } = await resumable();
+    for (const text of numbers(0, 5)) old.raw(body(listener.jid, text));
+    await assertPeerCounts(old);
+    // Prosody reads no more of that connection: what follows is lost with it.
+    wire.holdUp();
+    for (const text of numbers(5, 10)) old.raw(body(listener.jid, text));
+    assert.equal(old.sm.unacked.length, 5);
+    wire.cut();
+    await old.closed;
+    const { client: again } = await d.recorded({ resumes: old });
+    again.raw(body(listener.jid, '10'));
+    await listener.waitFor('the last', of.message('10'));
+    assert.deepEqual(bodies(listener), numbers(0, 11));
+    await assertPeerCounts(again);
+  });
+
+  it('what was on its way when the client dropped arrives in the room, once', async () => {
+    const room = await d.room();
+    const other = await d.plain(room, 'other');
+    await other.enter(room);
+    const { client: old, wire } = await resumable({ room, as: {} });
+    await old.enter(room);
+    wire.mute();
+    old.say(room, 'lost and found');
+    await wire.up.message('it', (text) => text.includes('lost and found'));
+    const { client: again } = await resume(old, { room, as: {} });
+    await other.waitFor('it', of.message('lost and found'));
     await again.ping();
-    assert.equal(await acknowledged(again), again.sm.outbound);
+    await other.ping();
+    assert.deepEqual(bodies(other), ['lost and found']);
+    await assertPeerCounts(again);
   });
 
-  it('a resumed stream joins as its token says', async () => {
-    const { room, client } = await resumable();
-    await (await d.asker(room, 'asker')).enterLobby(room);
-    await client.drop();
-    const back = await resume(client, room);
-    assert.equal(item((await back.enter(room)).el).affiliation, 'member');
-  });
-
-  it('a new token at resumption counts from then on', async () => {
-    const { room, client } = await resumable();
-    await client.drop();
-    const back = await resume(client, room, { lobby: true });
-    await back.enterLobby(room);
-    assert.equal((await d.state(room)).members_only, true);
+  it('a room goes on where it was, with everything said meanwhile', async () => {
+    const room = await d.room();
+    const other = await d.guest(room);
+    await other.enter(room);
+    const { client: old } = await resumable({ room });
+    await old.enter(room);
+    old.say(room, 'before');
+    await old.waitFor('it', of.message('before'));
+    await assertPeerCounts(old);
+    await old.drop();
+    for (const text of numbers(0, 20)) other.say(room, text);
+    await other.waitFor('the last', of.message('19'));
+    const { client: again } = await resume(old, { room });
+    await again.waitFor('the last', of.message('19'));
+    again.say(room, 'back');
+    await other.waitFor('what it says', of.message('back'));
+    await again.waitFor('its own words', (el, { raw }) => of.message('back')(el) && raw.includes(` to='${old.jid}'`));
+    assert.deepEqual(bodies(again), [...numbers(0, 20), 'back']);
+    assert.ok(!other.heard(of.left(`${room}/${old.nick}`)), 'nobody saw it leave');
+    await assertPeerCounts(again);
   });
 
   it('resumed again and again', async () => {
-    const { room, client } = await resumable();
+    const room = await d.room();
+    let { client } = await resumable({ room });
     await client.enter(room);
-    let current = client;
     for (let i = 0; i < 5; i++) {
-      current.say(room, `round ${i}`);
-      await current.drop();
-      current = await resume(current, room);
-      await current.waitFor('its words', of.message(`round ${i}`));
-      await current.ping();
-      assert.equal(await acknowledged(current), current.sm.outbound);
+      client.say(room, `round ${i}`);
+      ({ client } = await resume(client, { room }));
+      await client.waitFor('its words', of.message(`round ${i}`));
+      await client.ping();
+      await assertPeerCounts(client);
     }
+  });
+
+  it('it may resume while the old connection still looks alive', async () => {
+    const { client: old } = await resumable();
+    const { client: again } = await d.recorded({ resumes: old });
+    await old.closed;
+    again.raw(body(again.jid, 'to itself'));
+    await again.waitFor('its own', of.message('to itself'));
+    await assertPeerCounts(again);
+    const { client: third } = await resume(again);
+    await assertPeerCounts(third);
+  });
+
+  it('an unknown session is refused by Prosody, and the client begins a new one', async () => {
+    const client = await d.socket();
+    await client.startStream(d.domain);
+    await client.authenticate();
+    await client.startStream(d.domain);
+    client.raw(`<resume xmlns='${NS.sm}' previd='nobody' h='3'/>`);
+    await client.waitFor('<failed/>', of.named('failed', NS.sm));
+    await client.bind();
+    await client.enableResumption();
+    await client.ping();
+    await assertPeerCounts(client);
+  });
+
+  it('a resumed stream joins as its token says', async () => {
+    const room = await d.room();
+    const { client: old } = await resumable({ room, as: {} });
+    await (await d.asker(room, 'asker')).enterLobby(room);
+    const { client } = await resume(old, { room, as: {} });
+    assert.equal(item((await client.enter(room)).el).affiliation, 'member');
+  });
+
+  it('a new token at resumption counts from then on', async () => {
+    const room = await d.room();
+    const { client: old } = await resumable({ room, as: {} });
+    const { client } = await resume(old, lobby(room));
+    await client.enterLobby(room);
+    assert.equal((await d.state(room)).members_only, true);
+  });
+
+  it('the counts stay exact when Vestibule refuses joins in between', async () => {
+    const room = `nowhere1@${d.muc}`;
+    const { client, wire } = await resumable(lobby(room));
+    await refusedJoin(client, room);
+    await assertPeerCounts(client);
+    await assertOwnCounts(client, wire);
+    await client.ping();
+    await refusedJoin(client, room);
+    await refusedJoin(client, room);
+    await client.ping();
+    await assertPeerCounts(client);
+    await assertOwnCounts(client, wire);
+    assert.ok(!wire.up.messages.some((text) => text.includes(`${room}/me`)), 'the joins reached Prosody');
+  });
+
+  it('after a refused join that the client had acknowledged, it resumes with exact counts', async () => {
+    const room = `nowhere2@${d.muc}`;
+    const { client: old } = await resumable(lobby(room));
+    await old.ping();
+    await refusedJoin(old, room);
+    await old.ping();
+    await assertPeerCounts(old);
+    const { client: again } = await resume(old, lobby(room));
+    assert.deepEqual(again.sm.unacked, []);
+    await again.ping();
+    await assertPeerCounts(again);
+    assert.ok(!again.heard((el) => el.attrs.type === 'error'), 'the refusal came twice');
+    await refusedJoin(again, room);
+    await again.ping();
+    await assertPeerCounts(again);
+    const { client: third } = await resume(again, lobby(room));
+    await third.ping();
+    await assertPeerCounts(third);
+  });
+
+  it('a refusal that the client never saw is sent again when it resumes, once', async () => {
+    const room = `nowhere3@${d.muc}`;
+    const { client: old } = await resumable(lobby(room));
+    await old.ping();
+    const seen = old.sm.inbound;
+    await refusedJoin(old, room);
+    await old.ping();
+    await old.drop();
+    // The refusal and the pong behind it were lost on the way.
+    old.sm.inbound = seen;
+    const { client: again, wire } = await resume(old, lobby(room));
+    await again.ping();
+    const refusals = again.received.filter(({ el }) => el.is('presence') && el.attrs.type === 'error');
+    assert.equal(refusals.length, 1);
+    assert.equal(refusals[0].el.attrs.from, `${room}/me`);
+    assert.equal(again.sm.inbound, seen + 3, 'the refusal, the pong sent again, the new pong');
+    await assertPeerCounts(again);
+    // Prosody's own count: the pong it sent twice counts once.
+    again.raw(`<a xmlns='${NS.sm}' h='${again.sm.inbound}'/>`);
+    await again.ping();
+    const told = wire.up.messages.filter((text) => text.startsWith('<a ')).at(-1);
+    assert.equal(h(told), again.sm.inbound - 2, 'without the refusal, and without the last pong');
+    const { client: third } = await resume(again, lobby(room));
+    assert.deepEqual(third.sm.unacked, []);
+    await assertPeerCounts(third);
+  });
+
+  it('stanzas that were lost behind a refused join are asked for again, the join is not', async () => {
+    const room = `nowhere4@${d.muc}`;
+    const listener = await d.guest();
+    const { client: old, wire } = await resumable(lobby(room));
+    await old.ping();
+    await refusedJoin(old, room);
+    wire.holdUp();
+    for (const text of numbers(0, 3)) old.raw(body(listener.jid, text));
+    wire.cut();
+    await old.closed;
+    const { client: again } = await d.recorded({ resumes: old, ...lobby(room) });
+    assert.equal(again.sm.unacked.length, 3, 'the join counts as handled');
+    await listener.waitFor('the last', of.message('2'));
+    assert.deepEqual(bodies(listener), numbers(0, 3));
+    await assertPeerCounts(again);
   });
 });

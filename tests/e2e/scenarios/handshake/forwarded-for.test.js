@@ -11,7 +11,7 @@ let marks = 0;
 async function seen(d, headers, via = 'vestibule') {
   const mark = `mark=forwarded${++marks}`;
   await d.socket({ via, query: mark, headers });
-  return (await d.prosody.requests()).findLast(({ query }) => (query || '').includes(mark)).headers;
+  return (await d.prosody.requestWith(mark)).headers;
 }
 
 scenario('a trusted peer', { config: { listen: { trusted_proxies: ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'] }, log: { level: 'debug' } } }, (d, it) => {

@@ -21,6 +21,9 @@ scenario('the query', {}, (d, it) => {
     'question marks and slashes': 'a=?b=c/../d&e=//f',
     'small and large hexadecimal digits': 'a=%c3%bc%C3%BC',
     'brackets, quotes, braces': 'a[]=1&b={"c":\'d\'}&e=<f>&g=`h`|\\^',
+    'escaped separators': 'a=1%262%3D3%3Bb&c=d;e',
+    'slashes and dots': 'path=%2e%2e%2Fx/../y//z',
+    'what Jitsi sends': 'room=weekly&prefix=acme&previd=abc%2Bdef&customusername=x%40y',
     'two tokens': 'token=one&token=two',
     'very much': `a=${'x'.repeat(8000)}`,
   };
@@ -49,6 +52,26 @@ scenario('the query', {}, (d, it) => {
       });
     }
   }
+
+  // nginx puts its own parameter, the tenant of the path, before what the client wrote.
+  const parse = (query) => [...new URLSearchParams(query || '')];
+  for (const [name, query] of Object.entries(queries)) {
+    it(`${name} (through nginx)`, async () => {
+      const mark = `mark=${++marks}nginx`;
+      await d.socket({ query: `${query}&${mark}` });
+      assert.deepEqual(parse((await d.prosody.requestWith(mark)).query), parse(`prefix=&${query}&${mark}`));
+    });
+  }
+
+  it('the tenant in the path becomes the prefix', async () => {
+    await d.socket({ tenant: 'acme', query: 'mark=tenant' });
+    assert.deepEqual(parse((await d.prosody.requestWith('mark=tenant')).query), [['prefix', 'acme'], ['mark', 'tenant']]);
+  });
+
+  it('without a query there is none', async () => {
+    await d.socket({ via: 'vestibule' });
+    assert.equal((await d.prosody.requests()).pop().query, undefined);
+  });
 
   it('letters beyond ASCII as they are, which no URL may hold, are refused', async () => {
     const count = (await d.prosody.requests()).length;

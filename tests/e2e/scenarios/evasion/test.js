@@ -3,25 +3,16 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
-const { tapped } = require('../../lib/tap');
 const { OP, frame, closeFrame, writeBytes } = require('../../lib/frame');
-const { NS, of, bare, error, hasStatus } = require('../../lib/stanza');
+const { NS, of, bare, error, hasStatus, framingWritten } = require('../../lib/stanza');
 
 const EXPECTED = /stream ended why=(FRAMING|NOT_WELL_FORMED|BAD_NAMESPACE|RESTRICTED_XML|INVALID_NAMESPACE|BAD_ENCODING|TOO_LARGE)/;
 const C = 'xmlns=\'jabber:client\'';
 const isError = (el) => el.getName() === 'error' && el.getNS() === NS.streams;
 
-scenario('evasion', tapped({ expect: [EXPECTED] }), (d, it) => {
-  let marks = 0;
-  // A client up to where `until` says, and the connection to Prosody opened for it.
-  async function watched(until = 'login', options = {}) {
-    const mark = `evasion-${++marks}`;
-    const parameters = { ...options.parameters, watch: mark };
-    const client = until === 'login'
-      ? await d.connect({ via: 'vestibule', ...options, parameters })
-      : await d.socket({ via: 'vestibule', ...options, parameters });
-    return { client, wire: d.tap.of(`watch=${mark}`) };
-  }
+scenario('evasion', { recorder: true, expect: [EXPECTED] }, (d, it) => {
+  // A client and the connection to Prosody opened for it.
+  const watched = (options) => d.recorded({ via: 'vestibule', ...options });
 
   // It ends with that code and, unless null, stream error; Prosody hears <close/> at most.
   async function assertEnds({ client, wire }, before, code, condition) {
@@ -62,10 +53,10 @@ scenario('evasion', tapped({ expect: [EXPECTED] }), (d, it) => {
     'a stream header, open': [`<stream:stream ${C} xmlns:stream='${NS.streams}' to='meet.example.com'>`, 'not-well-formed'],
     'the end of a stream': ['</stream:stream>', 'not-well-formed'],
   };
-  for (const until of ['login', 'open']) {
+  for (const isLoggedIn of [true, false]) {
     for (const [name, [text, condition]] of Object.entries(texts)) {
-      it(`${name} (${until === 'login' ? 'logged in' : 'as the first message'})`, async () => {
-        const one = await watched(until);
+      it(`${name} (${isLoggedIn ? 'logged in' : 'as the first message'})`, async () => {
+        const one = await watched({ isLoggedIn });
         const before = one.wire.up.messages.length;
         one.client.socket.send(text);
         await assertEnds(one, before, 1007, condition);
@@ -144,7 +135,7 @@ scenario('evasion', tapped({ expect: [EXPECTED] }), (d, it) => {
   for (const [name, make] of Object.entries(joins)) {
     it(`a lobby user's join with ${name} is held to the lobby`, async () => {
       const room = await d.room();
-      const { client } = await watched('login', { room, as: { lobby: true } });
+      const { client } = await watched({ room, as: { lobby: true } });
       if (make) {
         client.raw(make(room).replace(/<\/(c:)?presence/, `<nick xmlns='${NS.nick}'>n</nick>$&`));
       } else {
@@ -159,9 +150,28 @@ scenario('evasion', tapped({ expect: [EXPECTED] }), (d, it) => {
     });
   }
 
+  // As Prosody reads them: see facts-framing.
+  for (const [how, write] of Object.entries(framingWritten)) {
+    it(`<open> and <close> with ${how} are what they are`, async () => {
+      const room = await d.room();
+      const { client } = await d.recorded({ room, as: { lobby: true }, via: 'vestibule', isLoggedIn: false });
+      const open = ` to='${d.domain}' version='1.0'`;
+      client.raw(write('open', open));
+      await client.waitFor('<open/>', of.named('open', NS.framing));
+      await client.waitFor('features', (el) => el.getName() === 'features');
+      await client.authenticate();
+      client.raw(write('open', open));
+      await client.waitFor('<open/>', of.named('open', NS.framing));
+      await client.bind();
+      await client.join(room);
+      client.raw(write('close', ''));
+      await client.waitFor('<close/>', of.named('close', NS.framing));
+    });
+  }
+
   it('two joins in one message: neither is made, and the room stays as it is', async () => {
     const room = await d.room();
-    const one = await watched('login', { room, as: { lobby: true } });
+    const one = await watched({ room, as: { lobby: true } });
     const before = one.wire.up.messages.length;
     const join = `<presence ${C} to='${room}/me'><x xmlns='${NS.muc}'/></presence>`;
     one.client.raw(`<message ${C} to='${one.client.jid}'/>${join}`);
