@@ -88,6 +88,22 @@ for (const [name, options] of Object.entries({
       assert.deepEqual(wire.up.messages.slice(start).map((text) => / id='([^']+)'/.exec(text)[1]), all);
     });
 
+    // Frames that fill the queue up to its mark to the byte: one must not wait for the other.
+    it('small messages of one size do not stall', async () => {
+      const [{ client, wire }, { client: other }] = [await direct('small'), await direct('small other')];
+      const head = (i) => `<message xmlns='jabber:client' to='meet.example.com' id='small-${String(i).padStart(6, '0')}'><body>`;
+      const tail = '</body></message>';
+      const small = (i) => head(i) + 'x'.repeat(252 - head(i).length - tail.length) + tail; // 256 as a frame
+      const count = 65536;
+      client.socket.pause();
+      for (let i = 0; i < count; i++) wire.inject(small(i));
+      for (let i = 0; i < 20; i++) await other.ping();
+      const last = client.waitFor('the last', (el) => el.attrs.id === `small-${String(count - 1).padStart(6, '0')}`, 60000);
+      client.socket.resume();
+      await last;
+      assert.equal(client.received.filter(({ el }) => /^small-/.test(el.attrs.id)).length, count);
+    });
+
     it('a slow reader in a room slows nobody in it', async () => {
       const room = await d.room();
       const [{ client: slow }, { client: quick }] = [await direct('slow in a room'), await direct('quick in a room')];

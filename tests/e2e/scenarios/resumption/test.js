@@ -177,6 +177,36 @@ scenario('resumption', { recorder: true, expect: [/why=PROSODY_LOST/] }, (d, it)
     assert.equal((await d.state(room)).members_only, true);
   });
 
+  it('without a new token the old one still counts', async () => {
+    const room = await d.room();
+    const { client: old } = await resumable(lobby(room));
+    const { client } = await resume(old, { room });
+    await client.enterLobby(room);
+    assert.equal((await d.state(room)).members_only, true);
+  });
+
+  it('a resumption that fails says how much was handled in the client\'s own count', async () => {
+    const room = `nowhere2@${d.muc}`;
+    const { client: old } = await resumable(lobby(room));
+    await refusedJoin(old, room);
+    await old.ping();
+    await assertPeerCounts(old);
+    const sent = old.sm.outbound;
+    await old.drop();
+    const back = await d.socket({ parameters: { mark: 'failed', previd: old.sm.id } });
+    await back.startStream(d.domain);
+    await back.authenticate();
+    await back.startStream(d.domain);
+    const wire = d.recorder.of('failed');
+    wire.mute(); // Prosody does not hear of it and cannot answer itself
+    back.raw(`<resume xmlns='${NS.sm}' previd='${old.sm.id}' h='0'/>`);
+    await wire.up.message('the request', (text) => text.startsWith('<resume'));
+    wire.inject(`<failed xmlns='${NS.sm}' h='${sent - 1}'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`);
+    const failed = await back.waitFor('<failed/>', of.named('failed', NS.sm));
+    assert.equal(Number(failed.attrs.h), sent, 'the refused join counts as handled');
+    assert.equal(failed.children[0].name, 'item-not-found');
+  });
+
   it('the counts stay exact when Vestibule refuses joins in between', async () => {
     const room = `nowhere1@${d.muc}`;
     const { client, wire } = await resumable(lobby(room));
