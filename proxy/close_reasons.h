@@ -23,6 +23,10 @@
     X(BAD_ENCODING, false, 1007, "unsupported-encoding", "not UTF-8 as XML allows it")             \
     X(RESTRICTED_XML, false, 1007, "restricted-xml", "XML that XMPP forbids")                      \
     X(INVALID_NAMESPACE, false, 1007, "invalid-namespace", "an element of no known namespace")     \
+    X(NOT_BOUND, false, 1008, "not-authorized", "a join before login")                             \
+    X(OUT_OF_ORDER, false, 1008, "policy-violation", "a stream opened again in its middle")        \
+    X(STALLED, false, 1008, "policy-violation", "nothing was read for too long")                   \
+    X(SERVER_TOO_LARGE, false, 1011, "internal-server-error", "over limits.server_stanza")         \
     X(TOO_LARGE, false, 1009, "policy-violation", "a message over the limits")                     \
     X(TOO_MUCH, false, 1008, "policy-violation", "more rooms or held stanzas than allowed")        \
     X(HANDSHAKE_TIMEOUT, false, 1008, "connection-timeout", "no login in time")                    \

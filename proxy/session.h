@@ -40,7 +40,8 @@ struct session {
     struct sm sm;
     struct session_added *added; /* oldest first */
     size_t added_len;
-    struct token token; /* of its last stream, while it has none (wire fact 27) */
+    struct token token; /* it began with, while it has no stream (wire fact 27) */
+    bool is_token_unseen; /* it began elsewhere */
     char *resume_id; /* NULL: cannot be resumed */
     int64_t resume_ms;
     struct stream *stream; /* NULL while suspended */

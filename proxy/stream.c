@@ -73,6 +73,11 @@ static void stream_free(struct stream *s)
     s->proxy->streams_len--;
     buf_done(&s->early);
     token_done(&s->token);
+    token_done(&s->former_token);
+    if (s->token_text)
+        explicit_bzero(s->token_text, s->token_text_len);
+    free(s->token_text);
+    free(s->bind_id);
     free(s->resume_id);
     free(s->response);
     free(s);
@@ -88,6 +93,16 @@ static void settle(struct deferred *work)
     stream_carry_out((struct stream *)((char *)work - offsetof(struct stream, settle)));
 }
 
+/* For who resumes the session: the token it began with is what Prosody 0.12 goes by for ever. */
+static void remember_token(struct stream *s)
+{
+    struct token *first = s->former_token.status == TOKEN_NONE ? &s->token : &s->former_token;
+
+    token_done(&s->session->token);
+    s->session->token = *first;
+    *first = (struct token){0};
+}
+
 /* Lets go of the rooms and of the session: held joins, owner forms in flight, places. */
 static void leave(struct stream *s, bool clean)
 {
@@ -99,8 +114,7 @@ static void leave(struct stream *s, bool clean)
     for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++)
         stream_forget_owner_set(s, i, now);
     if (s->session) {
-        s->session->token = s->token;
-        s->token = (struct token){0};
+        remember_token(s);
         session_leave(s->proxy->sessions, s->session, clean, now);
     }
     s->session = NULL;
@@ -201,8 +215,11 @@ bool stream_send_client(struct stream *s, const char *data, size_t len)
     if (s->state != STREAM_OPEN)
         return false;
     wsock_send(s->client, data, len);
-    if (wsock_is_full(s->client))
+    if (wsock_is_full(s->client)) {
         wsock_stop(s->server, WSOCK_FULL);
+        if (!s->full_since)
+            s->full_since = loop_now(s->proxy->loop);
+    }
     return true;
 }
 
@@ -256,6 +273,7 @@ static void client_drained(void *owner)
 {
     struct stream *s = owner;
 
+    s->full_since = 0;
     if (s->server)
         wsock_go(s->server, WSOCK_FULL);
 }
@@ -278,7 +296,8 @@ static void server_lost(void *owner, uint16_t code, const char *why)
     struct stream *s = owner;
 
     s->server = NULL;
-    stream_end(s, CLOSE_PROSODY_LOST, why);
+    /* Sent again at every resumption, it would end every stream. */
+    stream_end(s, code == 1009 ? CLOSE_SERVER_TOO_LARGE : CLOSE_PROSODY_LOST, why);
 }
 
 static void server_drained(void *owner)
@@ -372,6 +391,42 @@ static const struct conn_callbacks conn_events = {
     .closed = early_closed,
 };
 
+/* Its text is kept until login: Prosody judges it then, and time may have made it valid. */
+static void read_token_text(struct stream *s, const char *text, size_t len)
+{
+    token_verify(text, len, &s->proxy->config->token, (int64_t)time(NULL), &s->token);
+    if (s->token.status != TOKEN_REFUSED)
+        return;
+    s->token_text = malloc(len + 1);
+    if (!s->token_text) {
+        token_done(&s->token);
+        token_unjudged(&s->token, "out of memory");
+        return;
+    }
+    memcpy(s->token_text, text, len);
+    s->token_text_len = len;
+}
+
+void stream_judge_at_login(struct stream *s)
+{
+    struct token now;
+
+    if (!s->token_text)
+        return;
+    token_verify(s->token_text, s->token_text_len, &s->proxy->config->token, (int64_t)time(NULL),
+                 &now);
+    token_done(&s->token);
+    s->token = now;
+    explicit_bzero(s->token_text, s->token_text_len);
+    free(s->token_text);
+    s->token_text = NULL;
+    /* Prosody let him in with it and goes by it, whatever we think of it: fail closed. */
+    if (s->token.status == TOKEN_REFUSED && !s->was_refused && s->opens_main && s->is_anonymous) {
+        token_done(&s->token);
+        token_unjudged(&s->token, "Prosody accepted a token that is refused here");
+    }
+}
+
 /* The URL's token wins over the header's (wire fact 2); the last of several in the URL is what
  * Prosody would take, and two are not ours to judge. */
 static void read_token(struct stream *s, const struct http_head *request)
@@ -385,7 +440,7 @@ static void read_token(struct stream *s, const struct http_head *request)
         if (count > 1)
             token_unjudged(&s->token, "the URL has more than one token");
         else
-            token_verify(value, len, &s->proxy->config->token, (int64_t)time(NULL), &s->token);
+            read_token_text(s, value, len);
         free(value);
         return;
     case QUERY_NO_MEMORY:
@@ -399,8 +454,7 @@ static void read_token(struct stream *s, const struct http_head *request)
     if (http_header_count(request, "authorization") > 1)
         token_unjudged(&s->token, "more than one Authorization header");
     else if (header->value.len > 7 && strncasecmp(header->value.at, "Bearer ", 7) == 0)
-        token_verify(header->value.at + 7, header->value.len - 7, &s->proxy->config->token,
-                     (int64_t)time(NULL), &s->token);
+        read_token_text(s, header->value.at + 7, header->value.len - 7);
 }
 
 static bool has_parameter(const struct http_head *request, const char *name)
@@ -447,6 +501,7 @@ static struct stream *stream_make(struct proxy *proxy, struct conn *conn)
         return NULL;
     }
     s->state = STREAM_CONNECTING;
+    s->opens = 1;
     s->conn = conn;
     s->since = loop_now(proxy->loop);
     s->ordinal = ++proxy->last_ordinal;
@@ -494,20 +549,29 @@ void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *
     open_upstream(s, request, identity);
 }
 
+static void tick(struct stream *s, const struct config *config, int64_t now)
+{
+    for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++) {
+        if (s->owner_sets[i].id && now - s->owner_sets[i].since > STREAM_OWNER_SET_MS)
+            stream_forget_owner_set(s, i, now);
+    }
+    if (!s->is_logged_in && now - s->since > config->limits.handshake_timeout_ms)
+        stream_end(s, CLOSE_HANDSHAKE_TIMEOUT, NULL);
+    else if (s->full_since && now - s->full_since > STREAM_STALL_MS)
+        stream_end(s, CLOSE_STALLED, NULL);
+    else if (s->state == STREAM_OPEN &&
+             now - conn_last_activity(wsock_conn(s->client)) > config->limits.idle_timeout_ms)
+        stream_end(s, CLOSE_IDLE, NULL);
+}
+
 void streams_tick(struct proxy *proxy, int64_t now)
 {
-    const struct config *config = proxy->config;
     struct stream *next;
 
     for (struct stream *s = proxy->streams; s; s = next) {
         next = s->next;
-        if (s->state == STREAM_ENDED)
-            continue;
-        if (!s->is_logged_in && now - s->since > config->limits.handshake_timeout_ms)
-            stream_end(s, CLOSE_HANDSHAKE_TIMEOUT, NULL);
-        else if (s->state == STREAM_OPEN &&
-                 now - conn_last_activity(wsock_conn(s->client)) > config->limits.idle_timeout_ms)
-            stream_end(s, CLOSE_IDLE, NULL);
+        if (s->state != STREAM_ENDED)
+            tick(s, proxy->config, now);
     }
 }
 

@@ -18,6 +18,11 @@ enum stream_state {
 
 /* Owner-form submits of the client not answered yet. */
 #define STREAM_OWNER_SETS_MAX 8
+#define STREAM_OWNER_SET_MS 5000      /* then a room no longer waits for the answer */
+#define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
+#define STREAM_JOINS_MAX 16           /* on their way at a time */
+/* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
+#define STREAM_STALL_MS 30000
 
 struct stream {
     struct proxy *proxy;
@@ -36,6 +41,9 @@ struct stream {
     struct wsock *client, *server;
 
     struct token token;
+    struct token former_token; /* of the session that is resumed here, for rooms the new one is not for */
+    char *token_text;          /* until login: Prosody judges at login, not at the handshake */
+    size_t token_text_len;
     bool has_previd; /* the URL names a former session: the JID may be an old one */
     bool is_anonymous; /* logged in by SASL ANONYMOUS */
     bool was_refused;  /* a SASL attempt failed: Prosody may have forgotten the token (wire fact 3) */
@@ -43,7 +51,13 @@ struct stream {
     bool is_opened;  /* Prosody answered <open/> */
     bool is_closing; /* an XMPP <close/> or stream error passed, either way */
     bool said_misused;
+    unsigned opens;  /* how many <open/> he may still send */
+    bool opens_main; /* the last one was for xmpp.domain */
     bool awaits_bind, awaits_resume; /* the client waits for the answer */
+    char *bind_id;                   /* of the request; NULL when it has none */
+    unsigned joins_on_way;           /* forwarded, Prosody's word on them not yet seen */
+    int64_t full_since;              /* Prosody's side stands still since; 0: it does not */
+    int64_t held_since;
     struct session *session; /* NULL once it went on elsewhere */
     char *resume_id;
     uint32_t resume_h; /* what the client said it has, in its own count */
@@ -65,6 +79,7 @@ struct stream {
 
     struct {
         char *id, *room;
+        int64_t since;
     } owner_sets[STREAM_OWNER_SETS_MAX];
 
     struct deferred release;
@@ -87,6 +102,8 @@ void streams_tick(struct proxy *proxy, int64_t now);
 void streams_release_owner_sets(struct proxy *proxy);
 
 /* For stream_client.c, stream_server.c and roomlink.c. */
+/* SASL succeeded: the token as it is now. */
+void stream_judge_at_login(struct stream *s);
 void stream_name(struct stream *s); /* renews the tag */
 bool stream_send_client(struct stream *s, const char *data, size_t len);
 bool stream_send_server(struct stream *s, const char *data, size_t len);

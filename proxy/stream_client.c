@@ -48,7 +48,9 @@ static bool main_room_presence(struct stream *s, const struct element *e,
             place->is_leaving = true;
         return false;
     }
-    return room->nick[0] && (!place || place->is_leaving) && stream_take_join(s, room, data, len);
+    /* While Prosody's side stands still, because he does not read, what is known is old. */
+    return room->nick[0] && (!place || place->is_leaving || s->full_since) &&
+           stream_take_join(s, room, data, len);
 }
 
 /* Unavailable to everyone: Prosody tells the rooms (RFC 6121 section 4.6.3). */
@@ -65,8 +67,13 @@ static void presence(struct stream *s, const struct element *e, const char *data
     enum jid_result error;
     bool is_taken = false;
 
-    if (!s->session || !s->session->full_jid || (!muc_is_join(e) && !is_leave(e))) {
+    if (!s->session || (!muc_is_join(e) && !is_leave(e))) {
         stream_forward(s, data, len);
+        return;
+    }
+    if (!s->session->full_jid) {
+        /* Whose it is must be known before it can be judged, and Prosody refuses it too. */
+        stream_end(s, CLOSE_NOT_BOUND, NULL);
         return;
     }
     if (is_leave(e) && !element_attribute(e, "to"))
@@ -87,55 +94,94 @@ static void presence(struct stream *s, const struct element *e, const char *data
         stream_forward(s, data, len);
 }
 
-/* A moderator changes the room: until Prosody answered, what we know of it may be wrong. True when
- * it waits. */
+static void note_owner_set(struct stream *s, const char *id, const char *room)
+{
+    size_t i = 0;
+
+    while (i < STREAM_OWNER_SETS_MAX && s->owner_sets[i].id)
+        i++;
+    if (i == STREAM_OWNER_SETS_MAX) {
+        stream_end(s, CLOSE_TOO_MUCH, "owner forms not answered yet");
+        return;
+    }
+    s->owner_sets[i].id = strdup(id);
+    s->owner_sets[i].room = strdup(room);
+    s->owner_sets[i].since = loop_now(s->proxy->loop);
+    if (s->owner_sets[i].id && s->owner_sets[i].room) {
+        rooms_owner_set(s->proxy->rooms, room, false, s->owner_sets[i].since);
+        return;
+    }
+    free(s->owner_sets[i].id);
+    free(s->owner_sets[i].room);
+    s->owner_sets[i].id = s->owner_sets[i].room = NULL;
+    stream_end(s, CLOSE_NO_MEMORY, NULL);
+}
+
+/* Somebody inside changes the room: until Prosody answered, what we know of it may be wrong. True
+ * when it waits. */
 static bool owner_set(struct stream *s, const struct element *e, const char *data, size_t len)
 {
     const char *id = element_attribute(e, "id");
     struct muc_room room;
     enum jid_result error;
     enum muc_place place = id ? stream_locate(s, e, "to", &room, &error) : MUC_ELSEWHERE;
-    size_t i = 0;
     bool waits = false;
 
     if (place == MUC_ELSEWHERE)
         return false;
-    while (i < STREAM_OWNER_SETS_MAX && s->owner_sets[i].id)
-        i++;
-    if (place == MUC_MAIN && i < STREAM_OWNER_SETS_MAX) {
-        s->owner_sets[i].id = strdup(id);
-        s->owner_sets[i].room = strdup(room.jid);
-        if (s->owner_sets[i].id && s->owner_sets[i].room) {
-            rooms_owner_set(s->proxy->rooms, room.jid, false, loop_now(s->proxy->loop));
-            waits = stream_owner_set_waits(s, room.jid, data, len);
-        } else {
-            free(s->owner_sets[i].id);
-            free(s->owner_sets[i].room);
-            s->owner_sets[i].id = s->owner_sets[i].room = NULL;
-            stream_end(s, CLOSE_NO_MEMORY, NULL);
-        }
-    } else if (place == MUC_MAIN) {
-        stream_end(s, CLOSE_TOO_MUCH, "owner forms not answered yet");
+    if (place == MUC_MAIN && !room.nick[0] && s->session &&
+        session_find_place(s->session, room.jid, false)) {
+        note_owner_set(s, id, room.jid);
+        waits = s->state == STREAM_OPEN && stream_owner_set_waits(s, room.jid, data, len);
     }
     muc_room_done(&room);
     return waits;
 }
 
+/* What comes behind needs the JID that Prosody is about to give; it binds for any type of iq. */
+static void bind_requested(struct stream *s, const struct element *e)
+{
+    const char *id = element_attribute(e, "id");
+
+    if (!s->session || s->session->full_jid)
+        return;
+    free(s->bind_id);
+    s->bind_id = id ? strdup(id) : NULL;
+    if (id && !s->bind_id) {
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+        return;
+    }
+    s->awaits_bind = true;
+    wsock_stop(s->client, WSOCK_HELD);
+}
+
 static void iq(struct stream *s, const struct element *e, const char *data, size_t len)
 {
-    const char *type = element_attribute(e, "type");
-
-    if (type && strcmp(type, "set") == 0) {
-        if (element_child(e, NS_BIND, "bind")) {
-            /* What comes behind needs the JID that Prosody is about to give. */
-            s->awaits_bind = true;
-            wsock_stop(s->client, WSOCK_HELD);
-        } else if (muc_is_owner_set(e) && owner_set(s, e, data, len)) {
-            return;
-        }
-    }
+    if (element_child(e, NS_BIND, "bind"))
+        bind_requested(s, e);
+    else if (muc_is_owner_set(e) && owner_set(s, e, data, len))
+        return;
     if (s->state == STREAM_OPEN)
         stream_forward(s, data, len);
+}
+
+/* One at the beginning and one for each login that is tried (RFC 7395 section 3.4). In the middle
+ * of a stream Prosody would take it, and then answer nothing any more. */
+static void open_again(struct stream *s, const struct element *e)
+{
+    const char *to = element_attribute(e, "to");
+    struct jid host;
+
+    if (s->opens == 0) {
+        stream_end(s, CLOSE_OUT_OF_ORDER, NULL);
+        return;
+    }
+    s->opens--;
+    s->opens_main = false;
+    if (to && jid_parse(to, strlen(to), &host) == JID_OK) {
+        s->opens_main = strcmp(host.domain, s->proxy->config->xmpp.domain) == 0;
+        jid_done(&host);
+    }
 }
 
 static void auth(struct stream *s, const struct element *e)
@@ -143,6 +189,8 @@ static void auth(struct stream *s, const struct element *e)
     const char *mechanism = element_attribute(e, "mechanism");
 
     s->is_anonymous = mechanism && strcmp(mechanism, "ANONYMOUS") == 0;
+    if (!s->is_logged_in)
+        s->opens = 1;
 }
 
 void stream_client_message(struct stream *s, const char *data, size_t len)
@@ -189,11 +237,15 @@ void stream_client_message(struct stream *s, const char *data, size_t len)
     case STANZA_SASL_AUTH:
         auth(s, e);
         break;
+    case STANZA_OPEN:
+        open_again(s, e);
+        break;
     case STANZA_CLOSE:
         s->is_closing = true;
         break;
     default:
         break;
     }
-    stream_send_server(s, data, len);
+    if (s->state == STREAM_OPEN)
+        stream_send_server(s, data, len);
 }

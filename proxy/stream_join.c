@@ -58,13 +58,23 @@ static void log_misused_claim(struct stream *s)
  * and shared accounts log in with a password). */
 static void judge(struct stream *s, const struct muc_room *room)
 {
+    const struct token_rules *rules = &s->proxy->config->token;
+
     s->applicant_reason = "";
     if (!s->is_anonymous) {
         s->applicant = APPLICANT_GUEST;
         s->applicant_reason = "logged in with an account of its own";
         return;
     }
-    s->applicant = applicant_of(&s->token, &s->proxy->config->token, room, &s->applicant_reason);
+    s->applicant = applicant_of(&s->token, rules, room, &s->applicant_reason);
+    /* Prosody 0.12 goes by the session's first token, later ones by the newest: for a room that the
+     * newest is not for, the former one speaks (wire fact 27). */
+    if (s->applicant == APPLICANT_GUEST && s->former_token.status == TOKEN_VALID)
+        s->applicant = applicant_of(&s->former_token, rules, room, &s->applicant_reason);
+    if (s->applicant == APPLICANT_GUEST && s->session->is_token_unseen) {
+        s->applicant = APPLICANT_UNJUDGED;
+        s->applicant_reason = "a session resumed from elsewhere, whose token was not seen here";
+    }
     /* Whether Prosody still has the token is not known, so it opens nothing; what it asks stays. */
     if (s->was_refused && s->applicant == APPLICANT_PLAIN) {
         s->applicant = APPLICANT_GUEST;
@@ -152,10 +162,12 @@ void stream_carry_out(struct stream *s)
     if (s->state != STREAM_OPEN || !s->join_is_settled || !s->held)
         return;
     log_verdict(s);
-    if (s->verdict.forward)
-        stream_forward(s, s->held, s->held_len);
-    else
+    if (!s->verdict.forward)
         answer_refused(s);
+    else if (++s->joins_on_way > STREAM_JOINS_MAX)
+        stream_end(s, CLOSE_TOO_MUCH, "joins that Prosody has not answered yet");
+    else
+        stream_forward(s, s->held, s->held_len);
     stream_forget_join(s);
     if (s->state == STREAM_OPEN)
         wsock_go(s->client, WSOCK_HELD);
@@ -163,11 +175,13 @@ void stream_carry_out(struct stream *s)
 
 void streams_release_owner_sets(struct proxy *proxy)
 {
+    int64_t now = loop_now(proxy->loop);
     struct stream *next;
 
     for (struct stream *s = proxy->streams; s && proxy->owner_sets_held; s = next) {
         next = s->next;
-        if (!s->is_owner_set || rooms_lobby_in_flight(proxy->rooms, s->held_room))
+        if (!s->is_owner_set || (rooms_lobby_in_flight(proxy->rooms, s->held_room) &&
+                                 now - s->held_since < STREAM_OWNER_SET_HELD_MS))
             continue;
         stream_forward(s, s->held, s->held_len);
         stream_forget_join(s);
@@ -184,6 +198,7 @@ bool stream_owner_set_waits(struct stream *s, const char *room, const char *data
         return false;
     if (hold(s, room, data, len)) {
         s->is_owner_set = true;
+        s->held_since = loop_now(s->proxy->loop);
         s->proxy->owner_sets_held++;
         wsock_stop(s->client, WSOCK_HELD);
     }

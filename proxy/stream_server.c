@@ -33,16 +33,26 @@ void stream_go_on(struct stream *s)
         wsock_go(s->client, WSOCK_HELD);
 }
 
+/* Only Prosody's own answer to the request: a client may send himself whatever looks like one. */
+static bool answers_bind(const struct stream *s, const struct element *e)
+{
+    const char *id = element_attribute(e, "id");
+    const char *type = element_attribute(e, "type");
+
+    return !element_attribute(e, "from") && type && (id != NULL) == (s->bind_id != NULL) &&
+           (!id || strcmp(id, s->bind_id) == 0) &&
+           (strcmp(type, "result") == 0 || strcmp(type, "error") == 0);
+}
+
 static void bound(struct stream *s, const struct element *e)
 {
     const struct element *bind = element_child(e, NS_BIND, "bind");
     const struct element *jid = bind ? element_child(bind, NS_BIND, "jid") : NULL;
-    const char *type = element_attribute(e, "type");
 
-    if (!bind && !(type && strcmp(type, "error") == 0))
+    if (!answers_bind(s, e))
         return;
     s->awaits_bind = false;
-    if (jid && s->session) {
+    if (jid && s->session && !s->session->full_jid) {
         if (!session_bind(s->session, jid->text))
             log_line(LOG_LEVEL_WARN, s->tag, "Prosody bound an address that is no full JID");
         s->session->is_fresh = s->is_anonymous && !s->has_previd;
@@ -56,13 +66,18 @@ static void owner_set_answered(struct stream *s, const struct element *e)
 {
     const char *id = element_attribute(e, "id");
     const char *type = element_attribute(e, "type");
+    struct muc_room room;
+    enum jid_result error;
 
-    if (!id || !type || (strcmp(type, "result") != 0 && strcmp(type, "error") != 0))
+    if (!id || !type || (strcmp(type, "result") != 0 && strcmp(type, "error") != 0) ||
+        stream_locate(s, e, "from", &room, &error) == MUC_ELSEWHERE)
         return;
     for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++) {
-        if (s->owner_sets[i].id && strcmp(s->owner_sets[i].id, id) == 0)
+        if (s->owner_sets[i].id && strcmp(s->owner_sets[i].id, id) == 0 &&
+            strcmp(s->owner_sets[i].room, room.jid) == 0)
             stream_forget_owner_set(s, i, loop_now(s->proxy->loop));
     }
+    muc_room_done(&room);
 }
 
 static void iq(struct stream *s, const char *data, size_t len)
@@ -138,6 +153,8 @@ static void left(struct stream *s, const struct muc_room *room, bool is_lobby,
 static void place_presence(struct stream *s, const struct muc_room *room, bool is_lobby,
                            const struct muc_presence *p)
 {
+    if ((p->error || p->self) && !is_lobby && s->joins_on_way > 0)
+        s->joins_on_way--;
     if (p->error) {
         if (!is_lobby && !session_find_place(s->session, room->jid, false))
             rooms_join_failed(s->proxy->rooms, room->jid, s->session->full_jid, p->condition,
@@ -220,6 +237,9 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
         break;
     case STANZA_OPEN:
         s->is_opened = true;
+        break;
+    case STANZA_SASL_SUCCESS:
+        stream_judge_at_login(s);
         break;
     case STANZA_SASL_FAILURE:
         s->was_refused = true;

@@ -158,15 +158,15 @@ void stream_server_ack(struct stream *s, const char *data, size_t len)
 /* The newest valid token counts, and where there is none the old one still does (wire fact 27). */
 static void inherit_token(struct stream *s, struct session *former, struct stream *old)
 {
-    struct token *former_token = old ? &old->token : &former->token;
+    struct token *first = !old                                     ? &former->token
+                          : old->former_token.status == TOKEN_NONE ? &old->token
+                                                                   : &old->former_token;
 
-    if (s->token.status == TOKEN_NONE || s->token.status == TOKEN_REFUSED) {
-        token_done(&s->token);
-        s->token = *former_token;
-        *former_token = (struct token){0};
+    token_done(&s->former_token);
+    s->former_token = *first;
+    *first = (struct token){0};
+    if (s->token.status == TOKEN_NONE || s->token.status == TOKEN_REFUSED)
         s->was_refused = old && old->was_refused;
-    }
-    token_done(&former->token);
 }
 
 /* The former session goes on in this stream. */
@@ -210,6 +210,7 @@ static void resumed_unknown(struct stream *s, uint32_t server_h)
     struct buf out = BUF_INIT;
     uint64_t random;
 
+    session->is_token_unseen = true;
     session->sm.enabled = true;
     session->sm.up.from = session->sm.up.to = server_h;
     session->sm.down.from = session->sm.down.to = s->resume_h;

@@ -16,6 +16,7 @@ struct upstream {
     const struct upstream_target *target;
     struct conn *conn;
     struct buf request, response;
+    bool is_connected;
     char key[HANDSHAKE_KEY_LEN + 1];
     const struct upstream_callbacks *callbacks;
     void *owner;
@@ -43,6 +44,7 @@ static void on_opened(void *owner)
 {
     struct upstream *u = owner;
 
+    u->is_connected = true;
     buf_add(conn_output(u->conn), u->request.data, u->request.len);
     buf_done(&u->request);
     conn_expire(u->conn, UPGRADE_LIMIT_MS);
@@ -99,7 +101,7 @@ static void on_closed(void *owner, const char *why)
     struct upstream *u = owner;
 
     u->conn = NULL;
-    fail(u, 0, why);
+    fail(u, u->is_connected ? 502 : 0, why);
 }
 
 static const struct conn_callbacks conn_events = {

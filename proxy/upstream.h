@@ -13,7 +13,8 @@ struct upstream_callbacks {
     /* It is open; the wsock is the owner's (give it its callbacks by wsock_adopt) and delivers
      * nothing until wsock_start. The last callback. */
     void (*opened)(void *owner, struct wsock *w);
-    /* It failed; status is Prosody's HTTP status, or 0 when it did not answer HTTP. The last one. */
+    /* It failed; status is Prosody's HTTP status, 502 when it ended the connection without one, or 0 when
+     * there is no connection to it. The last one. */
     void (*failed)(void *owner, int status, const char *why);
 };
 
