@@ -107,6 +107,10 @@ static bool may_compose_back(uint32_t c)
            (c >= 0x3130 && c <= 0x318F) || (c >= 0xFFA0 && c <= 0xFFDC);
 }
 
+/* Bytes of one run, decomposed: the test takes time by the square of it, and a client chooses it.
+ * It is some 40 syllables of Hangul without a space. */
+#define RUN_MAX 384
+
 /* libidn's own test finds the letters in question also when others stand between them; ASCII never
  * composes, so cutting there spares nearly every text that only looks like a problem. */
 static enum jid_result check_runs(enum part part, char *text, size_t len)
@@ -116,6 +120,8 @@ static enum jid_result check_runs(enum part part, char *text, size_t len)
             text[i] = '\0';
     text[len] = '\0';
     for (size_t i = 0; i < len; i += strlen(text + i) + 1) {
+        if (strlen(text + i) > RUN_MAX)
+            return parts[part].bad;
         int error = pr29_8z(text + i);
         if (error != PR29_SUCCESS)
             return error == PR29_PROBLEM ? parts[part].bad : JID_NO_MEMORY;

@@ -24,6 +24,11 @@
  * them: over this size the context is made anew. */
 #define DICTIONARY_MAX (256 * 1024)
 
+/* Of namespaces in one message: libxml2 walks them for every prefix. */
+#define DECLARATIONS_MAX 256
+/* What a small message may grow by, written out. */
+#define SPELLED_FREE 65536
+
 /* XML_PARSE_OLD10: names as in XML 1.0's fourth edition, which is what expat knows. */
 #define PARSE_OPTIONS (XML_PARSE_NONET | XML_PARSE_OLD10)
 
@@ -46,7 +51,8 @@ struct parser {
     struct arena arena;
     const struct parse_limits *limits; /* of the message being read */
     struct node *root, *open;
-    size_t depth, elements;
+    size_t depth, elements, declarations;
+    size_t spelled; /* bytes of namespace names, were each written where it is used */
     enum parse_result result;
 };
 
@@ -109,6 +115,7 @@ static bool add_attributes(struct parser *p, struct node *node, int count, const
         }
         a->name = (const char *)raw[0];
         a->ns = namespace_text(p, raw[2]);
+        p->spelled += a->ns ? strlen(a->ns) : 0;
         a->value = copy_value(p, (const char *)raw[3], (size_t)(raw[4] - raw[3]));
         a->next = NULL;
         if (!a->ns || !a->value)
@@ -146,6 +153,13 @@ static void on_start(void *ctx, const xmlChar *name, const xmlChar *prefix, cons
     node->e.ns = namespace_text(p, uri);
     if (!node->e.ns || !add_attributes(p, node, attributes_len, attributes))
         return;
+    p->declarations += (size_t)namespaces_len;
+    if (!p->open || p->open->e.ns != node->e.ns)
+        p->spelled += strlen(node->e.ns);
+    if (p->declarations > DECLARATIONS_MAX || p->spelled > p->limits->bytes + SPELLED_FREE) {
+        fail(p, PARSE_TOO_LARGE);
+        return;
+    }
     if (!p->open) {
         p->root = node;
     } else {
@@ -358,7 +372,7 @@ enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
     arena_reset(&p->arena);
     p->limits = limits;
     p->root = p->open = NULL;
-    p->depth = p->elements = 0;
+    p->depth = p->elements = p->declarations = p->spelled = 0;
     p->result = PARSE_OK;
     /* Some of libxml2 (its URI reader) reports to the thread's handler, by default on stderr. */
     xmlStructuredErrorFunc handler = xmlStructuredError;

@@ -37,7 +37,8 @@ enum parse_result {
 };
 
 struct parse_limits {
-    size_t bytes;      /* of the message */
+    size_t bytes;      /* of the message, also with every namespace written where it is used: a server
+                          that does so must not send on many times what it was sent */
     size_t depth;      /* of nested elements */
     size_t elements;   /* in all */
     size_t attributes; /* of one element, namespace declarations among them */

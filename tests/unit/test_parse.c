@@ -421,6 +421,38 @@ static void test_lookups(void **state)
     parser_free(p);
 }
 
+/* A server that writes each namespace where it is used (Prosody does) must not send on many times what
+ * it was sent. */
+static void test_namespaces_spelled_out(void **state)
+{
+    const struct parse_limits generous = {
+        .bytes = 262144, .depth = 64, .elements = 8192, .attributes = 512};
+    struct parser *p = parser_new();
+    struct buf message = BUF_INIT;
+    const struct element *root;
+
+    buf_add_str(&message, "<a xmlns='x' xmlns:p='urn:");
+    for (int i = 0; i < 4000; i++)
+        buf_add(&message, "0123456789", 10);
+    buf_add_str(&message, "' p:a='' p:b='' p:c=''>");
+    size_t few = message.len;
+    buf_add_str(&message, "</a>");
+    assert_int_equal(parser_read(p, message.data, message.len, &generous, &root), PARSE_OK);
+    message.len = few - 1;
+    for (int i = 0; i < 20; i++)
+        buf_printf(&message, " p:d%d=''", i);
+    buf_add_str(&message, "/>");
+    assert_int_equal(parser_read(p, message.data, message.len, &generous, &root), PARSE_TOO_LARGE);
+    buf_clear(&message);
+    buf_add_str(&message, "<a xmlns='x'>");
+    for (int i = 0; i < 300; i++)
+        buf_printf(&message, "<b xmlns:p%d='y'/>", i);
+    buf_add_str(&message, "</a>");
+    assert_int_equal(parser_read(p, message.data, message.len, &generous, &root), PARSE_TOO_LARGE);
+    buf_done(&message);
+    parser_free(p);
+}
+
 static void test_texts(void **state)
 {
     for (int result = PARSE_OK; result <= PARSE_NO_MEMORY; result++)
@@ -496,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_large_text),
         cmocka_unit_test(test_many_messages),
         cmocka_unit_test(test_lookups),
+        cmocka_unit_test(test_namespaces_spelled_out),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_handler_restored),
         cmocka_unit_test(test_no_memory),
