@@ -15,7 +15,7 @@ enum request_kind {
     REQUEST_SUBMIT,      /* membersonly; persistent: 1, 0, or -1 to leave it */
     REQUEST_ROLES,       /* list the occupants of all three roles */
     REQUEST_AFFILIATIONS,/* find jid in the owner, admin, member and outcast lists */
-    REQUEST_GRANT,       /* make jid a member */
+    REQUEST_GRANT,       /* give jid an affiliation */
     REQUEST_INVITE,      /* the same by a mediated invite, answered once Prosody has handled it */
     /* Join, configure (members-only, persistent) and leave. Nothing is configured where the join did
      * not make the room (no status 201), which is an error "conflict": it would throw people out. */
@@ -28,7 +28,8 @@ struct room_request {
     enum request_kind kind;
     const char *room; /* canonical room JID */
     const char *jid;  /* bare, with GRANT, INVITE and AFFILIATIONS */
-    bool membersonly; /* with SUBMIT */
+    const char *affiliation; /* with GRANT: "member", or what a grant of ours took from him */
+    bool membersonly;        /* with SUBMIT */
     int persistent;   /* with SUBMIT and CREATE */
 };
 

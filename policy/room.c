@@ -188,6 +188,9 @@ void request_send(struct request *request, struct room *room, struct person *per
     table_add(&rooms->requests, &request->node, &request->id, sizeof(request->id));
     message.id = request->id;
     message.persistent = persistent;
+    message.affiliation = person != NULL && person->work == MEMBER_RESTORE
+                              ? affiliation_text(person->restore)
+                              : "member";
     message.membersonly = room->step != ROOM_GIVING_BACK || room->state == LOBBY_ON;
     rooms->actions.request(rooms->actions.ctx, &message);
 }

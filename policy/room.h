@@ -100,6 +100,7 @@ enum member_work {
     MEMBER_LOOKUP, /* affiliations asked */
     MEMBER_GRANT,
     MEMBER_INVITE,
+    MEMBER_RESTORE, /* he was made an owner or admin while our grant was on its way */
 };
 
 /* A bare JID in a room, and what we know it may do there. */
@@ -107,6 +108,7 @@ struct person {
     struct table_node node; /* room.persons, by bare_jid */
     TAILQ_ENTRY(person) link, queue_link;
     enum affiliation affiliation;
+    enum affiliation restore; /* to be given back to him; UNKNOWN: nothing */
     enum member_work work;
     struct request request;
     bool fresh;         /* unknown means none: the JID is too new to have any */
@@ -282,6 +284,7 @@ void occupants_expire(struct room *room, int64_t now);
 int64_t occupants_due(const struct room *room);
 
 /* room_member.c */
+const char *affiliation_text(enum affiliation affiliation);
 enum affiliation affiliation_of(const char *text);
 struct person *person_find(const struct room *room, const char *bare_jid);
 struct person *person_get(struct room *room, const char *bare_jid); /* NULL: no memory */

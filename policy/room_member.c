@@ -17,17 +17,22 @@
 /* A presence that says "none" so soon after our grant was sent before it, on a slower stream. */
 #define STALE_PRESENCE_MS 2000
 
+static const char *const affiliations[] = {
+    [AFFILIATION_OUTCAST] = "outcast", [AFFILIATION_NONE] = "none",
+    [AFFILIATION_MEMBER] = "member",   [AFFILIATION_ADMIN] = "admin",
+    [AFFILIATION_OWNER] = "owner",
+};
+
+const char *affiliation_text(enum affiliation affiliation)
+{
+    return affiliation == AFFILIATION_UNKNOWN ? "member" : affiliations[affiliation];
+}
+
 enum affiliation affiliation_of(const char *text)
 {
-    static const char *const names[] = {
-        [AFFILIATION_OUTCAST] = "outcast", [AFFILIATION_NONE] = "none",
-        [AFFILIATION_MEMBER] = "member",   [AFFILIATION_ADMIN] = "admin",
-        [AFFILIATION_OWNER] = "owner",
-    };
-
     if (text != NULL) {
         for (size_t i = AFFILIATION_OUTCAST; i <= AFFILIATION_OWNER; i++) {
-            if (strcmp(text, names[i]) == 0) {
+            if (strcmp(text, affiliations[i]) == 0) {
                 return (enum affiliation)i;
             }
         }
@@ -124,6 +129,14 @@ void person_seen(struct person *person, struct room *room, enum affiliation affi
     if (affiliation != AFFILIATION_UNKNOWN && !is_stale) {
         person->affiliation = affiliation;
     }
+    /* Somebody promoted him just then: ours may have come after that, and demoted him. To give it
+     * again where it did not does no harm. */
+    if (affiliation >= AFFILIATION_ADMIN &&
+        (person->work == MEMBER_GRANT ||
+         (person->granted && now - person->granted_at <= STALE_PRESENCE_MS))) {
+        person->restore = affiliation;
+        person_queue(person, room, false, now);
+    }
 }
 
 /* He was refused for having no membership. */
@@ -160,6 +173,7 @@ static void send(struct person *person, struct room *room, enum member_work work
         [MEMBER_LOOKUP] = REQUEST_AFFILIATIONS,
         [MEMBER_GRANT] = REQUEST_GRANT,
         [MEMBER_INVITE] = REQUEST_INVITE,
+        [MEMBER_RESTORE] = REQUEST_GRANT,
     };
 
     assert(work >= MEMBER_LOOKUP);
@@ -178,6 +192,11 @@ static bool is_settled(const struct person *person)
 static void send_one(struct person *person, struct room *room, int64_t now)
 {
     person->work = MEMBER_QUIET;
+    if (person->restore != AFFILIATION_UNKNOWN && room_can_ask(room, now)) {
+        person->granted = false; /* what this announces is not to be answered again */
+        send(person, room, MEMBER_RESTORE);
+        return;
+    }
     if (person->waiting == 0 && room->step != ROOM_GRANTING) {
         return; /* nobody waits for it any more */
     }
@@ -222,6 +241,7 @@ static void failed(struct person *person, struct room *room, enum member_work wo
         [MEMBER_LOOKUP] = "the affiliation list",
         [MEMBER_GRANT] = "a membership",
         [MEMBER_INVITE] = "an invitation",
+        [MEMBER_RESTORE] = "an affiliation given back",
     };
     char text[256];
 
@@ -247,6 +267,20 @@ static void looked_up(struct person *person, struct room *room, const struct roo
     }
 }
 
+static void restored(struct person *person, struct room *room, const struct room_answer *answer,
+                     int64_t now)
+{
+    char text[256];
+
+    person->affiliation = person->restore;
+    person->restore = AFFILIATION_UNKNOWN;
+    if (answer->status == ANSWER_ERROR) {
+        room_failure_text(text, sizeof(text), "an affiliation given back", answer);
+        room_note(room, ROOM_FAILED, person->bare_jid, text, 0, 0);
+    }
+    joins_member_done(room, person, NULL, now);
+}
+
 void member_answered(struct person *person, struct room *room, const struct room_answer *answer,
                      int64_t now)
 {
@@ -255,6 +289,10 @@ void member_answered(struct person *person, struct room *room, const struct room
     assert(work >= MEMBER_LOOKUP && person->request.id == 0);
     person->work = MEMBER_QUIET;
     room->working--;
+    if (work == MEMBER_RESTORE) {
+        restored(person, room, answer, now);
+        return;
+    }
     if (work == MEMBER_LOOKUP && answer->status == ANSWER_OK) {
         looked_up(person, room, answer, now);
     } else if (answer->status == ANSWER_OK) {
@@ -266,5 +304,8 @@ void member_answered(struct person *person, struct room *room, const struct room
         send(person, room, MEMBER_INVITE);
     } else {
         failed(person, room, work, answer, now);
+    }
+    if (person->restore != AFFILIATION_UNKNOWN) {
+        person_queue(person, room, false, now);
     }
 }

@@ -60,10 +60,10 @@ struct roomlink {
 static const char *kind_text(enum request_kind kind)
 {
     static const char *const texts[] = {
-        [REQUEST_FORM] = "read the owner form", [REQUEST_SUBMIT] = "submit the owner form",
-        [REQUEST_ROLES] = "list the occupants", [REQUEST_AFFILIATIONS] = "look up an affiliation",
-        [REQUEST_GRANT] = "make a member",      [REQUEST_INVITE] = "invite",
-        [REQUEST_CREATE] = "make the room",     [REQUEST_DESTROY] = "destroy the room",
+        [REQUEST_FORM] = "read the owner form",  [REQUEST_SUBMIT] = "submit the owner form",
+        [REQUEST_ROLES] = "list the occupants",  [REQUEST_AFFILIATIONS] = "look up an affiliation",
+        [REQUEST_GRANT] = "give an affiliation", [REQUEST_INVITE] = "invite",
+        [REQUEST_CREATE] = "make the room",      [REQUEST_DESTROY] = "destroy the room",
     };
 
     return texts[kind];
@@ -384,7 +384,7 @@ static void send_task(struct task *t)
         send_lists(t);
         break;
     case REQUEST_GRANT:
-        muc_grant(&out, t->room, id, t->jid, "member");
+        muc_grant(&out, t->room, id, t->jid, t->affiliation);
         ask(t, id, t->room, &out, on_simple);
         break;
     case REQUEST_INVITE:
@@ -424,7 +424,8 @@ static void on_request(void *ctx, const struct room_request *request)
     t->persistent = request->persistent;
     t->since = loop_now(link->proxy->loop);
     t->deadline = INT64_MAX;
-    strcpy(t->affiliation, "none");
+    snprintf(t->affiliation, sizeof t->affiliation, "%s",
+             request->kind == REQUEST_GRANT ? request->affiliation : "none");
     t->next = link->tasks;
     t->at = &link->tasks;
     if (t->next)

@@ -20,7 +20,8 @@
  *   again                          repeats the last answer
  *   state TEXT | count N | persistent N | due MS   looked at, nothing happens
  * What is done:
- *   form roles submit[-off][+|-] aff:NAME grant:NAME invite:NAME create[+] destroy
+ *   form roles submit[-off][+|-] aff:NAME grant:NAME owner:NAME invite:NAME
+ *   create[+] destroy
  *                                  requests: members-only off; persistent on, off
  *   NAME> | NAME!CONDITION         settled: forwarded, refused
  *   *on:COUNT *repaired *created *released *given *forgotten *failed *granted:NAME  notes
@@ -104,7 +105,11 @@ static void script_request(void *ctx, const struct room_request *request)
     assert_true(script->open_len < OPEN_MAX);
     script->open[script->open_len++] = request->id;
     if (request->jid != NULL) {
-        script_did(script, "%s:%s", kinds[request->kind], script_name(request->jid));
+        bool is_restored =
+            request->kind == REQUEST_GRANT && strcmp(request->affiliation, "member") != 0;
+
+        script_did(script, "%s:%s", is_restored ? request->affiliation : kinds[request->kind],
+                   script_name(request->jid));
     } else {
         bool is_off = request->kind == REQUEST_SUBMIT && !request->membersonly;
 

@@ -456,6 +456,30 @@ static const struct scenario scenarios[] = {
         {"error item-not-found", "lou!item-not-found"},
         {"leave ann", ""},
         {"count 0", ""})},
+    {"made an owner while our grant was on its way: it is given back", STEPS(
+        {"up", ""},
+        {"enter ann none", ""},
+        {"join lou lobby", "form"},
+        {"form off", "roles"},
+        {"roles ann:none", "grant:ann"},
+        {"enter ann owner", ""},
+        {"ok", "owner:ann"},
+        {"enter ann member", ""},
+        {"ok", "submit+"},
+        {"enter ann owner", ""},
+        {"ok", "form"},
+        {"form on", "*on:1 lou>"}, /* the others' count stays */
+        {"enter ann owner", ""}, /* once is enough */
+        {"join ann plain", "ann>"})},
+    {"made an owner right behind our grant", STEPS(
+        {"up", ""},
+        {"enter bob member", ""},
+        {"info on", ""},
+        {"join ann plain", "grant:ann"},
+        {"ok", "*granted:ann ann>"},
+        {"enter ann owner", "owner:ann"},
+        {"ok", ""},
+        {"enter ann owner", ""})},
     {"gone when its occupants are listed", STEPS(
         {"up", ""},
         {"join lou lobby", "form"},
