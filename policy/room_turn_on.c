@@ -77,6 +77,7 @@ static enum step_result out_of_memory(struct room *room, int64_t now)
  * False when out of memory. */
 static bool queue_listed(struct room *room, const struct room_occupant *listed, int64_t now)
 {
+    enum affiliation affiliation = affiliation_of(listed->affiliation);
     struct person *person;
 
     if (strcmp(listed->nick, "focus") == 0 || jid_is_focus(listed->bare_jid)) {
@@ -86,8 +87,14 @@ static bool queue_listed(struct room *room, const struct room_occupant *listed, 
     if (person == NULL) {
         return false;
     }
-    person->affiliation = affiliation_of(listed->affiliation);
-    if (person->affiliation == AFFILIATION_NONE) {
+    if (affiliation == AFFILIATION_NONE && person->affiliation >= AFFILIATION_ADMIN) {
+        /* His own stream says more: whichever is newer, he is asked about before a grant. */
+        person->affiliation = AFFILIATION_UNKNOWN;
+        person_queue(person, room, false, now);
+        return true;
+    }
+    person->affiliation = affiliation;
+    if (affiliation == AFFILIATION_NONE) {
         person_queue(person, room, true, now);
     }
     return true;

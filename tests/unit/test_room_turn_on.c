@@ -471,6 +471,16 @@ static const struct scenario scenarios[] = {
         {"form on", "*on:1 lou>"}, /* the others' count stays */
         {"enter ann owner", ""}, /* once is enough */
         {"join ann plain", "ann>"})},
+    {"made an owner while the list was on its way: asked about first", STEPS(
+        {"up", ""},
+        {"enter ann none", ""},
+        {"join lou lobby", "form"},
+        {"form off", "roles"},
+        {"enter ann owner", ""},
+        {"roles ann:none", "aff:ann"},
+        {"aff owner", "submit+"},
+        {"ok", "form"},
+        {"form on", "*on:0 lou>"})},
     {"made an owner right behind our grant", STEPS(
         {"up", ""},
         {"enter bob member", ""},
