@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 
 files=()
 for name in "${@:-*}"; do
-  for file in scenarios/$name/*test.js; do
+  for file in scenarios/"$name"/*test.js; do
     [ -f "$file" ] || { echo "run.sh: no scenario $name in $PWD/scenarios" >&2; exit 2; }
     files+=("$file")
   done

@@ -421,8 +421,8 @@ static void test_lookups(void **state)
     parser_free(p);
 }
 
-/* A server that writes each namespace where it is used (Prosody does) must not send on many times what
- * it was sent. */
+/* A server that writes each namespace where it is used (Prosody does) must not send on many times
+ * what it was sent. */
 static void test_namespaces_spelled_out(void **state)
 {
     const struct parse_limits generous = {
@@ -515,22 +515,14 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trees),
-        cmocka_unit_test(test_references),
-        cmocka_unit_test(test_namespaces),
-        cmocka_unit_test(test_not_well_formed),
-        cmocka_unit_test(test_bad_namespace),
-        cmocka_unit_test(test_bad_encoding),
-        cmocka_unit_test(test_restricted),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_stops_at_once),
-        cmocka_unit_test(test_large_text),
-        cmocka_unit_test(test_many_messages),
-        cmocka_unit_test(test_lookups),
-        cmocka_unit_test(test_namespaces_spelled_out),
-        cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_handler_restored),
+        cmocka_unit_test(test_trees),         cmocka_unit_test(test_references),
+        cmocka_unit_test(test_namespaces),    cmocka_unit_test(test_not_well_formed),
+        cmocka_unit_test(test_bad_namespace), cmocka_unit_test(test_bad_encoding),
+        cmocka_unit_test(test_restricted),    cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_depth),         cmocka_unit_test(test_stops_at_once),
+        cmocka_unit_test(test_large_text),    cmocka_unit_test(test_many_messages),
+        cmocka_unit_test(test_lookups),       cmocka_unit_test(test_namespaces_spelled_out),
+        cmocka_unit_test(test_texts),         cmocka_unit_test(test_handler_restored),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
