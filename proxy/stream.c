@@ -13,7 +13,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define EARLY_MAX 65536
 
@@ -93,16 +92,6 @@ static void settle(struct deferred *work)
     stream_carry_out((struct stream *)((char *)work - offsetof(struct stream, settle)));
 }
 
-/* For who resumes the session: the token it began with is what Prosody 0.12 goes by for ever. */
-static void remember_token(struct stream *s)
-{
-    struct token *first = s->former_token.status == TOKEN_NONE ? &s->token : &s->former_token;
-
-    token_done(&s->session->token);
-    s->session->token = *first;
-    *first = (struct token){0};
-}
-
 /* Lets go of the rooms and of the session: held joins, owner forms in flight, places. */
 static void leave(struct stream *s, bool clean)
 {
@@ -114,7 +103,7 @@ static void leave(struct stream *s, bool clean)
     for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++)
         stream_forget_owner_set(s, i, now);
     if (s->session) {
-        remember_token(s);
+        stream_remember_token(s);
         session_leave(s->proxy->sessions, s->session, clean, now);
     }
     s->session = NULL;
@@ -391,72 +380,6 @@ static const struct conn_callbacks conn_events = {
     .closed = early_closed,
 };
 
-/* Its text is kept until login: Prosody judges it then, and time may have made it valid. */
-static void read_token_text(struct stream *s, const char *text, size_t len)
-{
-    token_verify(text, len, &s->proxy->config->token, (int64_t)time(NULL), &s->token);
-    if (s->token.status != TOKEN_REFUSED)
-        return;
-    s->token_text = malloc(len + 1);
-    if (!s->token_text) {
-        token_done(&s->token);
-        token_unjudged(&s->token, "out of memory");
-        return;
-    }
-    memcpy(s->token_text, text, len);
-    s->token_text_len = len;
-}
-
-void stream_judge_at_login(struct stream *s)
-{
-    struct token now;
-
-    if (!s->token_text)
-        return;
-    token_verify(s->token_text, s->token_text_len, &s->proxy->config->token, (int64_t)time(NULL),
-                 &now);
-    token_done(&s->token);
-    s->token = now;
-    explicit_bzero(s->token_text, s->token_text_len);
-    free(s->token_text);
-    s->token_text = NULL;
-    /* Prosody let him in with it and goes by it, whatever we think of it: fail closed. */
-    if (s->token.status == TOKEN_REFUSED && !s->was_refused && s->opens_main && s->is_anonymous) {
-        token_done(&s->token);
-        token_unjudged(&s->token, "Prosody accepted a token that is refused here");
-    }
-}
-
-/* The URL's token wins over the header's (wire fact 2); the last of several in the URL is what
- * Prosody would take, and two are not ours to judge. */
-static void read_token(struct stream *s, const struct http_head *request)
-{
-    const struct http_header *header = http_header(request, "authorization");
-    char *value = NULL;
-    size_t len = 0, count = 0;
-
-    switch (query_get(request->query.at, request->query.len, "token", &value, &len, &count)) {
-    case QUERY_OK:
-        if (count > 1)
-            token_unjudged(&s->token, "the URL has more than one token");
-        else
-            read_token_text(s, value, len);
-        free(value);
-        return;
-    case QUERY_NO_MEMORY:
-        token_unjudged(&s->token, "out of memory");
-        return;
-    case QUERY_ABSENT:
-        break;
-    }
-    if (!header)
-        return;
-    if (http_header_count(request, "authorization") > 1)
-        token_unjudged(&s->token, "more than one Authorization header");
-    else if (header->value.len > 7 && strncasecmp(header->value.at, "Bearer ", 7) == 0)
-        read_token_text(s, header->value.at + 7, header->value.len - 7);
-}
-
 static bool has_parameter(const struct http_head *request, const char *name)
 {
     char *value = NULL;
@@ -532,7 +455,7 @@ void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *
     s->key = identity->key;
     s->is_counted = true; /* the listener counted it */
     stream_name(s);
-    read_token(s, request);
+    stream_read_token(s, request);
     s->has_previd = has_parameter(request, "previd") || has_parameter(request, "customusername");
     log_line(LOG_LEVEL_DEBUG, s->tag, "stream begins, token: %s%s%s",
              s->token.status == TOKEN_VALID ? "valid" : "not used",

@@ -102,8 +102,12 @@ void streams_tick(struct proxy *proxy, int64_t now);
 void streams_release_owner_sets(struct proxy *proxy);
 
 /* For stream_client.c, stream_server.c and roomlink.c. */
-/* SASL succeeded: the token as it is now. */
+/* The token, stream_token.c: of the handshake; as it is when SASL succeeded; left with the session of a
+ * stream that ends, and taken from the one that is resumed. */
+void stream_read_token(struct stream *s, const struct http_head *request);
 void stream_judge_at_login(struct stream *s);
+void stream_remember_token(struct stream *s);
+void stream_inherit_token(struct stream *s, struct session *former);
 void stream_name(struct stream *s); /* renews the tag */
 bool stream_send_client(struct stream *s, const char *data, size_t len);
 bool stream_send_server(struct stream *s, const char *data, size_t len);

@@ -155,20 +155,6 @@ void stream_server_ack(struct stream *s, const char *data, size_t len)
     send_ack(s, translated, stream_send_client);
 }
 
-/* The newest valid token counts, and where there is none the old one still does (wire fact 27). */
-static void inherit_token(struct stream *s, struct session *former, struct stream *old)
-{
-    struct token *first = !old                                     ? &former->token
-                          : old->former_token.status == TOKEN_NONE ? &old->token
-                                                                   : &old->former_token;
-
-    token_done(&s->former_token);
-    s->former_token = *first;
-    *first = (struct token){0};
-    if (s->token.status == TOKEN_NONE || s->token.status == TOKEN_REFUSED)
-        s->was_refused = old && old->was_refused;
-}
-
 /* The former session goes on in this stream. */
 static void take_over(struct stream *s, struct session *former)
 {
@@ -177,7 +163,7 @@ static void take_over(struct stream *s, struct session *former)
 
     if (former == s->session)
         return;
-    inherit_token(s, former, old);
+    stream_inherit_token(s, former);
     session_leave(s->proxy->sessions, s->session, true, now);
     s->session = former;
     session_take(s->proxy->sessions, former, s, now);
