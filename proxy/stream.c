@@ -199,6 +199,19 @@ void stream_end_carried(struct stream *s, enum close_reason reason, uint16_t cod
 
 /* The two WebSockets. */
 
+/* While it lasts nothing is seen through his stream: he counts as present, as a suspended one does,
+ * and vouches for nothing. */
+static void stalls(struct stream *s)
+{
+    int64_t now = loop_now(s->proxy->loop);
+
+    if (s->full_since)
+        return;
+    s->full_since = now;
+    if (s->session && s->session->full_jid)
+        rooms_suspended(s->proxy->rooms, s->session->full_jid, now + 2 * STREAM_STALL_MS, now);
+}
+
 bool stream_send_client(struct stream *s, const char *data, size_t len)
 {
     if (s->state != STREAM_OPEN)
@@ -206,8 +219,7 @@ bool stream_send_client(struct stream *s, const char *data, size_t len)
     wsock_send(s->client, data, len);
     if (wsock_is_full(s->client)) {
         wsock_stop(s->server, WSOCK_FULL);
-        if (!s->full_since)
-            s->full_since = loop_now(s->proxy->loop);
+        stalls(s);
     }
     return true;
 }
@@ -262,6 +274,8 @@ static void client_drained(void *owner)
 {
     struct stream *s = owner;
 
+    if (s->full_since && s->session && s->session->full_jid)
+        rooms_resumed(s->proxy->rooms, s->session->full_jid, loop_now(s->proxy->loop));
     s->full_since = 0;
     if (s->server)
         wsock_go(s->server, WSOCK_FULL);
