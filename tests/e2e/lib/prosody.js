@@ -46,7 +46,11 @@ class Prosody {
 
   async stop() {
     if (!this.program) return;
-    const { code, signal } = await this.program.stop();
+    const ended = this.program.stop();
+    // Prosody looks at a signal between events. One that comes just before it begins to wait for the
+    // next is not seen until there is one: so there is one.
+    http.get({ host: '127.0.0.1', port: this.port, agent: false }, (response) => response.resume()).on('error', () => {});
+    const { code, signal } = await ended;
     if (code !== 0) throw new Error(`prosody ended with code ${code}, signal ${signal}`);
   }
 
