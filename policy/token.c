@@ -333,8 +333,8 @@ static struct verdict judge(const char *written, size_t len, const struct token_
     return verdict;
 }
 
-void token_verify(const char *text, size_t len, const struct token_rules *rules, int64_t now_s,
-                  struct token *ret)
+void token_verify(const char *text, size_t len, const struct token_rules *rules,
+                  const struct keys *keys, int64_t now_s, struct token *ret)
 {
     struct verdict verdict;
 

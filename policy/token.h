@@ -13,9 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct keys;
+
 struct token_rules {
-    const char *algorithm; /* HS256, HS384 or HS512: the one alg accepted */
-    const char *secret;    /* never empty */
+    const char *algorithm; /* HS256, RS384, ES256 ...: the one alg accepted */
+    const char *secret;    /* of HS algorithms: never empty; else not used */
     size_t secret_len;
     const char *const *issuers;   /* NULL-terminated; "*" accepts any */
     const char *const *audiences; /* likewise */
@@ -40,13 +42,15 @@ struct token {
     bool room_is_pattern; /* context.room.regex */
     bool asks_lobby;
     const char *misused_claim; /* a path of lobby_claims found with another type than boolean; or NULL */
+    char *awaited_kid; /* TOKEN_UNJUDGED because this public key is not here (keys_want); else NULL */
 };
 
-/* Judges text (len bytes) at the time now_s (Unix seconds). Always writes *ret, which token_done
- * releases; lack of memory gives TOKEN_UNJUDGED. text with count > 1 in the URL is the caller's to
- * turn into TOKEN_UNJUDGED with token_unjudged. */
-void token_verify(const char *text, size_t len, const struct token_rules *rules, int64_t now_s,
-                  struct token *ret);
+/* Judges text (len bytes) at the time now_s (Unix seconds). keys: where the public keys of RS, PS and ES
+ * algorithms are, NULL with an HS one. Always writes *ret, which token_done releases; lack of memory
+ * gives TOKEN_UNJUDGED. text with count > 1 in the URL is the caller's to turn into TOKEN_UNJUDGED with
+ * token_unjudged. */
+void token_verify(const char *text, size_t len, const struct token_rules *rules,
+                  const struct keys *keys, int64_t now_s, struct token *ret);
 void token_unjudged(struct token *ret, const char *reason);
 void token_done(struct token *token);
 

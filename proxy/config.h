@@ -32,6 +32,7 @@ struct config {
         struct cidr *trusted_proxies;
         size_t trusted_proxies_len;
         char **allowed_origins; /* NULL-terminated; empty: any */
+        bool absent_origin; /* a client without Origin may connect while origins are checked */
     } listen;
     struct {
         char *url; /* as written */
@@ -43,16 +44,26 @@ struct config {
         char *ca_file;   /* NULL: the system's */
     } upstream;
     struct muc_service xmpp; /* prepared; owned */
+    char *guest_domain, *hidden_domain; /* prepared; "" when there is none */
     struct {
         char *jid;      /* prepared bare JID */
         char *node, *domain;
         char *password;
         bool configured; /* service.jid given; without it every lobby user is refused */
+        struct cidr *allowed_from; /* whose clients may open a stream to its domain */
+        size_t allowed_from_len;
     } service;
     struct token_rules token; /* owned; domain is xmpp.domain */
     bool refuse_invalid_token; /* token.on_invalid: refuse (HTTP 403); default forward */
+    struct {
+        char *key_server, *keys_url; /* as written, NULL when not set; not both */
+    } keys;
     struct rooms_config lobby;
     bool dry_run; /* lobby.dry_run: decide and log, touch nothing */
+    struct {
+        char **forward; /* NULL-terminated paths */
+        enum http_bosh { BOSH_INSPECT, BOSH_REFUSE, BOSH_FORWARD } bosh;
+    } http;
     struct {
         size_t stanza;        /* bytes of a client's message */
         size_t server_stanza; /* bytes of a message from Prosody */

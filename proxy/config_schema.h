@@ -44,6 +44,8 @@ enum config_kind {
     KEY(LISTEN_TLS_KEY, "listen.tls.key", TEXT, "", 0, 0, NULL, NULL) \
     KEY(LISTEN_TRUSTED_PROXIES, "listen.trusted_proxies", LIST, "127.0.0.1,::1", 0, 0, NULL, NULL) \
     KEY(LISTEN_ALLOWED_ORIGINS, "listen.allowed_origins", LIST, "", 0, 0, NULL, NULL) \
+    KEY(LISTEN_PUBLIC_URL, "listen.public_url", TEXT, "", 0, 0, NULL, "PUBLIC_URL") \
+    KEY(LISTEN_ABSENT_ORIGIN, "listen.absent_origin", BOOL, "true", 0, 0, NULL, NULL) \
     KEY(UPSTREAM_URL, "upstream.url", TEXT, "ws://127.0.0.1:5280/xmpp-websocket", 0, 0, NULL, NULL) \
     KEY(UPSTREAM_HOST, "upstream.host", TEXT, "", 0, 0, NULL, NULL) \
     KEY(UPSTREAM_CA_FILE, "upstream.ca_file", TEXT, "", 0, 0, NULL, NULL) \
@@ -51,13 +53,18 @@ enum config_kind {
     KEY(XMPP_MUC, "xmpp.muc", TEXT, "", 0, 0, NULL, "XMPP_MUC_DOMAIN") \
     KEY(XMPP_LOBBY, "xmpp.lobby", TEXT, "", 0, 0, NULL, NULL) \
     KEY(XMPP_TENANTS, "xmpp.tenants", BOOL, "true", 0, 0, NULL, NULL) \
+    KEY(XMPP_GUEST_DOMAIN, "xmpp.guest_domain", TEXT, "", 0, 0, NULL, "XMPP_GUEST_DOMAIN") \
+    KEY(XMPP_HIDDEN_DOMAIN, "xmpp.hidden_domain", TEXT, "", 0, 0, NULL, "XMPP_HIDDEN_DOMAIN") \
     KEY(SERVICE_JID, "service.jid", TEXT, "", 0, 0, NULL, "JVB_AUTH_USER") \
     KEY(SERVICE_PASSWORD, "service.password", SECRET, "", 0, 0, NULL, "JVB_AUTH_PASSWORD") \
     KEY(SERVICE_PASSWORD_FILE, "service.password_file", TEXT, "", 0, 0, NULL, NULL) \
+    KEY(SERVICE_ALLOWED_FROM, "service.allowed_from", LIST, "", 0, 0, NULL, NULL) \
     KEY(TOKEN_APP_ID, "token.app_id", TEXT, "", 0, 0, NULL, "JWT_APP_ID") \
     KEY(TOKEN_SECRET, "token.secret", SECRET, "", 0, 0, NULL, "JWT_APP_SECRET") \
     KEY(TOKEN_SECRET_FILE, "token.secret_file", TEXT, "", 0, 0, NULL, NULL) \
     KEY(TOKEN_ALGORITHM, "token.algorithm", CHOICE, "HS256", 0, 0, "HS256|HS384|HS512", "JWT_SIGN_TYPE") \
+    KEY(TOKEN_KEY_SERVER, "token.key_server", TEXT, "", 0, 0, NULL, "JWT_ASAP_KEYSERVER") \
+    KEY(TOKEN_KEYS_URL, "token.keys_url", TEXT, "", 0, 0, NULL, NULL) \
     KEY(TOKEN_ACCEPTED_ISSUERS, "token.accepted_issuers", LIST, "", 0, 0, NULL, "JWT_ACCEPTED_ISSUERS") \
     KEY(TOKEN_ACCEPTED_AUDIENCES, "token.accepted_audiences", LIST, "*", 0, 0, NULL, "JWT_ACCEPTED_AUDIENCES") \
     KEY(TOKEN_REQUIRE_ROOM, "token.require_room", BOOL, "true", 0, 0, NULL, NULL) \
@@ -69,6 +76,8 @@ enum config_kind {
     KEY(LOBBY_ON_FAILURE, "lobby.on_failure", CHOICE, "deny", 0, 0, "deny|forward", NULL) \
     KEY(LOBBY_MISSING_ROOM, "lobby.missing_room", CHOICE, "refuse", 0, 0, "refuse|create", NULL) \
     KEY(LOBBY_DRY_RUN, "lobby.dry_run", BOOL, "false", 0, 0, NULL, NULL) \
+    KEY(HTTP_FORWARD, "http.forward", LIST, "/_api/room-info,/conference-request", 0, 0, NULL, NULL) \
+    KEY(HTTP_BOSH, "http.bosh", CHOICE, "inspect", 0, 0, "inspect|refuse|forward", NULL) \
     KEY(LIMITS_STANZA, "limits.stanza", SIZE, "256KiB", 4 * CONFIG_KIB, 64 * CONFIG_MIB, NULL, NULL) \
     KEY(LIMITS_SERVER_STANZA, "limits.server_stanza", SIZE, "10MiB", 64 * CONFIG_KIB, 256 * CONFIG_MIB, NULL, NULL) \
     KEY(LIMITS_CONNECTIONS, "limits.connections", COUNT, "20000", 1, 1000000, NULL, NULL) \

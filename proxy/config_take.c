@@ -371,6 +371,12 @@ static void take_lobby(struct config_load *load)
     load->config->dry_run = number_of(load, KEY_LOBBY_DRY_RUN) != 0;
 }
 
+static void take_http(struct config_load *load)
+{
+    load->config->http.forward = load->value[KEY_HTTP_FORWARD].items;
+    load->config->http.bosh = (enum http_bosh)number_of(load, KEY_HTTP_BOSH);
+}
+
 static void take_limits(struct config_load *load)
 {
     struct config *config = load->config;
@@ -395,6 +401,7 @@ void config_take(struct config_load *load)
     take_service(load);
     take_token(load);
     take_lobby(load);
+    take_http(load);
     take_limits(load);
     load->config->log.level = (enum log_level)number_of(load, KEY_LOG_LEVEL);
     load->config->log.json = number_of(load, KEY_LOG_FORMAT) == 1;

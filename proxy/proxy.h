@@ -15,6 +15,9 @@ struct sessions;
 struct peers;
 struct stream;
 struct ssl_ctx_st;
+struct keys;
+struct keyfetch;
+struct rejections;
 
 struct proxy {
     const struct config *config;
@@ -25,6 +28,9 @@ struct proxy {
     struct service *service;
     struct sessions *sessions;
     struct peers *peers; /* connections by address */
+    struct keys *keys; /* public keys of tokens; NULL with a shared secret */
+    struct keyfetch *keyfetch;
+    struct rejections *rejections;
     struct listener *listener;
     struct ssl_ctx_st *upstream_tls;
     struct upstream_target upstream;

@@ -12,7 +12,8 @@
 /* Its text is kept until login: Prosody judges it then, and time may have made it valid. */
 static void read_token_text(struct stream *s, const char *text, size_t len)
 {
-    token_verify(text, len, &s->proxy->config->token, (int64_t)time(NULL), &s->token);
+    token_verify(text, len, &s->proxy->config->token, s->proxy->keys, (int64_t)time(NULL),
+                 &s->token);
     if (s->token.status != TOKEN_REFUSED)
         return;
     s->token_text = malloc(len + 1);
@@ -31,8 +32,8 @@ void stream_judge_at_login(struct stream *s)
 
     if (!s->token_text)
         return;
-    token_verify(s->token_text, s->token_text_len, &s->proxy->config->token, (int64_t)time(NULL),
-                 &now);
+    token_verify(s->token_text, s->token_text_len, &s->proxy->config->token, s->proxy->keys,
+                 (int64_t)time(NULL), &now);
     token_done(&s->token);
     s->token = now;
     explicit_bzero(s->token_text, s->token_text_len);

@@ -134,7 +134,7 @@ static enum token_status verify(const char *text, size_t len, const struct token
 {
     struct token token;
 
-    token_verify(text, len, rules, NOW, &token);
+    token_verify(text, len, rules, NULL, NOW, &token);
     enum token_status status = token.status;
     require(status != TOKEN_NONE && token.reason);
     require((status == TOKEN_VALID) == (token.reason[0] == '\0'));

@@ -105,7 +105,7 @@ static void expect_bytes(const char *name, const struct token_rules *rules, cons
 {
     struct token token;
 
-    token_verify(text, len, rules, NOW, &token);
+    token_verify(text, len, rules, NULL, NOW, &token);
     if (token.status != status || (reason && strcmp(token.reason, reason) != 0))
         fail_msg("%s: got %s, \"%s\"", name, status_text(token.status), token.reason);
     assert_int_equal(token.status == TOKEN_VALID, token.reason[0] == '\0');
@@ -582,7 +582,7 @@ static void reads_the_lobby_claims(void **state)
         const char *text = make(HEADER, wishes[i].payload);
         struct token token;
 
-        token_verify(text, strlen(text), &rules, NOW, &token);
+        token_verify(text, strlen(text), &rules, NULL, NOW, &token);
         assert_int_equal(token.status, TOKEN_VALID);
         if (token.asks_lobby != wishes[i].asks_lobby)
             fail_msg("%s: asks %d", wishes[i].name, token.asks_lobby);
@@ -673,7 +673,7 @@ static void covers_rooms(void **state)
         snprintf(payload, sizeof payload, "{\"iss\":\"app\",\"aud\":\"jitsi\",%s}",
                  covers[i].claims);
         const char *text = make(HEADER, payload);
-        token_verify(text, strlen(text), &rules, NOW, &token);
+        token_verify(text, strlen(text), &rules, NULL, NOW, &token);
         if (token.status != TOKEN_VALID)
             fail_msg("%s: %s", covers[i].name, token.reason);
         if (token_covers_room(&token, &rules, &plain_room) != covers[i].plain)
@@ -691,7 +691,7 @@ static void lowers_ascii_only(void **state)
                                     "\"room\":\"\xc3\x84Z[aB\"}");
     struct token token;
 
-    token_verify(text, strlen(text), &rules, NOW, &token);
+    token_verify(text, strlen(text), &rules, NULL, NOW, &token);
     assert_string_equal(token.room, "\xc3\x84z[ab");
     assert_string_equal(token.sub, "s");
     token_done(&token);
@@ -721,7 +721,7 @@ static void survives_lack_of_memory(void **state)
 
         alloc_track_on();
         alloc_fail_after(n);
-        token_verify(text, strlen(text), &rules, NOW, &token);
+        token_verify(text, strlen(text), &rules, NULL, NOW, &token);
         hit = alloc_failed();
         alloc_fail_off();
         assert_int_equal(token.status, hit ? TOKEN_UNJUDGED : TOKEN_VALID);
