@@ -13,3 +13,9 @@ void listener_place(const struct config *config, char *to, size_t len);
 /* Accepts no more; what is at the door is closed. */
 void listener_close(struct listener *l);
 void listener_free(struct listener *l);
+
+/* Whether a connection may carry another request after this one (HTTP/1.1 without Connection: close). */
+bool listener_may_keep(const struct http_head *request);
+/* A connection on which a request was answered and that may carry another; rest: what came behind it
+ * already. Takes the conn; after listener_close it is closed instead. */
+void listener_take_back(struct listener *l, struct conn *conn, const uint8_t *rest, size_t rest_len);

@@ -18,6 +18,7 @@ struct ssl_ctx_st;
 struct keys;
 struct keyfetch;
 struct rejections;
+struct bosh;
 
 struct proxy {
     const struct config *config;
@@ -31,6 +32,7 @@ struct proxy {
     struct keys *keys; /* public keys of tokens; NULL with a shared secret */
     struct keyfetch *keyfetch;
     struct rejections *rejections;
+    struct bosh *bosh; /* NULL unless http.bosh is inspect */
     struct listener *listener;
     struct ssl_ctx_st *upstream_tls;
     struct upstream_target upstream;

@@ -312,7 +312,7 @@ static void lost(void *owner, uint16_t code, const char *why)
     drop(s, why, 0);
 }
 
-static const struct wsock_callbacks wsock_events = {
+static const struct transport_callbacks wsock_events = {
     .message = message,
     .closed = closed,
     .lost = lost,

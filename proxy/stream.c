@@ -117,16 +117,16 @@ static void tell_error(struct stream *s, const char *condition, const char *text
 
     if (!s->is_opened) {
         framing_open_answer(&out, s->proxy->config->xmpp.domain, "vestibule");
-        wsock_send(s->client, out.data, out.len);
+        transport_send(s->client, out.data, out.len);
         buf_clear(&out);
     }
     framing_stream_error(&out, condition, text);
     if (!out.failed)
-        wsock_send(s->client, out.data, out.len);
+        transport_send(s->client, out.data, out.len);
     buf_clear(&out);
     framing_close(&out);
     if (!out.failed)
-        wsock_send(s->client, out.data, out.len);
+        transport_send(s->client, out.data, out.len);
     buf_done(&out);
 }
 
@@ -177,9 +177,9 @@ static void end(struct stream *s, enum close_reason reason, const char *detail, 
     if (s->client && kind->error)
         tell_error(s, kind->error, detail ? detail : kind->text);
     if (s->client)
-        wsock_close(s->client, kind->code == CLOSE_CARRIED ? code : kind->code,
-                    kind->code == CLOSE_CARRIED ? text : kind->text,
-                    kind->code == CLOSE_CARRIED ? len : strlen(kind->text));
+        transport_close(s->client, kind->code == CLOSE_CARRIED ? code : kind->code,
+                        kind->code == CLOSE_CARRIED ? text : kind->text,
+                        kind->code == CLOSE_CARRIED ? len : strlen(kind->text));
     s->client = NULL;
     if (s->server)
         close_server(s, kind, code, text, len);
@@ -216,9 +216,9 @@ bool stream_send_client(struct stream *s, const char *data, size_t len)
 {
     if (s->state != STREAM_OPEN)
         return false;
-    wsock_send(s->client, data, len);
-    if (wsock_is_full(s->client)) {
-        wsock_stop(s->server, WSOCK_FULL);
+    transport_send(s->client, data, len);
+    if (transport_is_full(s->client)) {
+        wsock_stop(s->server, TRANSPORT_FULL);
         stalls(s);
     }
     return true;
@@ -230,7 +230,7 @@ bool stream_send_server(struct stream *s, const char *data, size_t len)
         return false;
     wsock_send(s->server, data, len);
     if (wsock_is_full(s->server))
-        wsock_stop(s->client, WSOCK_FULL);
+        transport_stop(s->client, TRANSPORT_FULL);
     return true;
 }
 
@@ -278,7 +278,7 @@ static void client_drained(void *owner)
         rooms_resumed(s->proxy->rooms, s->session->full_jid, loop_now(s->proxy->loop));
     s->full_since = 0;
     if (s->server)
-        wsock_go(s->server, WSOCK_FULL);
+        wsock_go(s->server, TRANSPORT_FULL);
 }
 
 static void server_message(void *owner, const char *data, size_t len)
@@ -308,10 +308,10 @@ static void server_drained(void *owner)
     struct stream *s = owner;
 
     if (s->client)
-        wsock_go(s->client, WSOCK_FULL);
+        transport_go(s->client, TRANSPORT_FULL);
 }
 
-static const struct wsock_callbacks client_events = {
+static const struct transport_callbacks client_events = {
     .message = client_message,
     .closed = client_closed,
     .breaking = client_breaking,
@@ -319,7 +319,7 @@ static const struct wsock_callbacks client_events = {
     .drained = client_drained,
 };
 
-static const struct wsock_callbacks server_events = {
+static const struct transport_callbacks server_events = {
     .message = server_message,
     .closed = server_closed,
     .lost = server_lost,
@@ -327,6 +327,25 @@ static const struct wsock_callbacks server_events = {
 };
 
 /* Opening: the client's upgrade is answered once Prosody's is. */
+
+/* The client's upgrade is answered. False when out of memory. */
+static bool open_client(struct stream *s)
+{
+    struct wsock *client =
+        wsock_new(s->conn, WS_SERVER, s->proxy->config->limits.stanza, &client_events, s,
+                  (const uint8_t *)s->early.data, s->early.len);
+
+    if (!client)
+        return false;
+    s->client = wsock_transport(client);
+    buf_add_str(conn_output(s->conn), s->response);
+    conn_expire(s->conn, CONN_NEVER); /* the door's limit; streams_tick has its own */
+    s->conn = NULL;
+    free(s->response);
+    s->response = NULL;
+    buf_done(&s->early);
+    return true;
+}
 
 static void upstream_opened(void *owner, struct wsock *w)
 {
@@ -336,21 +355,20 @@ static void upstream_opened(void *owner, struct wsock *w)
     s->server = w;
     wsock_adopt(w, &server_events, s);
     proxy_upstream_up(s->proxy);
-    s->client = wsock_new(s->conn, WS_SERVER, s->proxy->config->limits.stanza, &client_events, s,
-                          (const uint8_t *)s->early.data, s->early.len);
-    if (!s->client) {
+    if (s->conn && !open_client(s)) {
         stream_end(s, CLOSE_NO_MEMORY, NULL);
         return;
     }
-    buf_add_str(conn_output(s->conn), s->response);
-    conn_expire(s->conn, CONN_NEVER); /* the door's limit; streams_tick has its own */
-    s->conn = NULL;
-    free(s->response);
-    s->response = NULL;
-    buf_done(&s->early);
     s->state = STREAM_OPEN;
-    wsock_start(s->client);
+    transport_start(s->client);
     wsock_start(s->server);
+}
+
+/* Only where a WebSocket's upgrade waits for it; a BOSH session is told by its end. */
+static void refuse_upgrade(struct stream *s, int status, const char *why)
+{
+    if (s->conn)
+        handshake_refuse(conn_output(s->conn), status, why);
 }
 
 static void upstream_failed(void *owner, int status, const char *why)
@@ -359,9 +377,9 @@ static void upstream_failed(void *owner, int status, const char *why)
 
     s->upstream = NULL;
     if (status >= 400 && status <= 599) {
-        handshake_refuse(conn_output(s->conn), status, why);
+        refuse_upgrade(s, status, why);
     } else {
-        handshake_refuse(conn_output(s->conn), 502, "The XMPP server cannot be reached.");
+        refuse_upgrade(s, 502, "The XMPP server cannot be reached.");
         proxy_upstream_down(s->proxy, why);
     }
     stream_end(s, CLOSE_PROSODY_DOWN, why);
@@ -405,27 +423,19 @@ static bool has_parameter(const struct http_head *request, const char *name)
     return result != QUERY_ABSENT;
 }
 
-static void open_upstream(struct stream *s, const struct http_head *request,
+static bool open_upstream(struct stream *s, const struct http_head *request,
                           const struct peer_identity *identity)
 {
-    struct buf response = BUF_INIT;
     struct handshake_request onward = {.query = request->query,
                                        .client = request,
                                        .forwarded_for = identity->forwarded_for,
                                        .client_is_trusted = identity->is_trusted};
 
-    handshake_accept(&response, request);
-    s->response = buf_take(&response);
-    if (s->response)
-        s->upstream =
-            upstream_open(s->proxy->loop, &s->proxy->upstream, &onward, &upstream_events, s);
-    if (!s->upstream) {
-        handshake_refuse(conn_output(s->conn), 503, "Out of memory.");
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    }
+    s->upstream = upstream_open(s->proxy->loop, &s->proxy->upstream, &onward, &upstream_events, s);
+    return s->upstream != NULL;
 }
 
-static struct stream *stream_make(struct proxy *proxy, struct conn *conn)
+static struct stream *stream_make(struct proxy *proxy, const struct peer_identity *identity)
 {
     struct stream *s = calloc(1, sizeof *s);
 
@@ -439,7 +449,9 @@ static struct stream *stream_make(struct proxy *proxy, struct conn *conn)
     }
     s->state = STREAM_CONNECTING;
     s->opens = 1;
-    s->conn = conn;
+    snprintf(s->address, sizeof s->address, "%s", identity->address);
+    s->key = identity->key;
+    s->is_counted = true; /* the listener counted it */
     s->since = loop_now(proxy->loop);
     s->ordinal = ++proxy->last_ordinal;
     s->release.run = release;
@@ -453,21 +465,9 @@ static struct stream *stream_make(struct proxy *proxy, struct conn *conn)
     return s;
 }
 
-void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *request,
-                const struct peer_identity *identity, const uint8_t *rest, size_t rest_len)
+/* What the request says of the client. */
+static void read_request(struct stream *s, const struct http_head *request)
 {
-    struct stream *s = stream_make(proxy, conn);
-
-    if (!s) {
-        peers_remove(proxy->peers, &identity->key);
-        handshake_refuse(conn_output(conn), 503, "Out of memory.");
-        conn_close(conn);
-        return;
-    }
-    conn_set_owner(conn, &conn_events, s);
-    snprintf(s->address, sizeof s->address, "%s", identity->address);
-    s->key = identity->key;
-    s->is_counted = true; /* the listener counted it */
     stream_name(s);
     stream_read_token(s, request);
     s->has_previd = has_parameter(request, "previd") || has_parameter(request, "customusername");
@@ -477,13 +477,57 @@ void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *
              s->token.status == TOKEN_VALID  ? ""
              : s->token.status == TOKEN_NONE ? "none"
                                              : s->token.reason);
-    if (s->token.status == TOKEN_REFUSED && proxy->config->refuse_invalid_token) {
-        handshake_refuse(conn_output(conn), 403, s->token.reason);
+}
+
+static bool is_token_refused(const struct stream *s)
+{
+    return s->token.status == TOKEN_REFUSED && s->proxy->config->refuse_invalid_token;
+}
+
+void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *request,
+                const struct peer_identity *identity, const uint8_t *rest, size_t rest_len)
+{
+    struct stream *s = stream_make(proxy, identity);
+    struct buf response = BUF_INIT;
+
+    if (!s) {
+        peers_remove(proxy->peers, &identity->key);
+        handshake_refuse(conn_output(conn), 503, "Out of memory.");
+        conn_close(conn);
+        return;
+    }
+    s->conn = conn;
+    conn_set_owner(conn, &conn_events, s);
+    read_request(s, request);
+    if (is_token_refused(s)) {
+        refuse_upgrade(s, 403, s->token.reason);
         stream_end(s, CLOSE_TOKEN_REFUSED, s->token.reason);
         return;
     }
     buf_add(&s->early, rest, rest_len);
-    open_upstream(s, request, identity);
+    handshake_accept(&response, request);
+    s->response = buf_take(&response);
+    if (!s->response || !open_upstream(s, request, identity)) {
+        refuse_upgrade(s, 503, "Out of memory.");
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    }
+}
+
+bool stream_new_carried(struct proxy *proxy, struct transport *client,
+                        const struct http_head *request, const struct peer_identity *identity)
+{
+    struct stream *s = stream_make(proxy, identity);
+
+    if (!s)
+        return false;
+    s->client = client;
+    transport_adopt(client, &client_events, s);
+    read_request(s, request);
+    if (is_token_refused(s))
+        stream_end(s, CLOSE_TOKEN_REFUSED, s->token.reason);
+    else if (!open_upstream(s, request, identity))
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    return true;
 }
 
 static void tick(struct stream *s, const struct config *config, int64_t now)
@@ -497,7 +541,7 @@ static void tick(struct stream *s, const struct config *config, int64_t now)
     else if (s->full_since && now - s->full_since > STREAM_STALL_MS)
         stream_end(s, CLOSE_STALLED, NULL);
     else if (s->state == STREAM_OPEN &&
-             now - conn_last_activity(wsock_conn(s->client)) > config->limits.idle_timeout_ms)
+             now - transport_last_activity(s->client) > config->limits.idle_timeout_ms)
         stream_end(s, CLOSE_IDLE, NULL);
 }
 

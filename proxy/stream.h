@@ -1,6 +1,7 @@
 /*
  * A client's stream: its WebSocket, the one to Prosody opened for it, and what was learnt of it on the
- * way. One object with two ends; both end through stream_end, with a reason.
+ * way. One object with two ends; both end through stream_end, with a reason. The client's end may be a
+ * BOSH session just as well (transport.h).
  */
 #pragma once
 
@@ -8,6 +9,7 @@
 #include "proxy/peers.h"
 #include "proxy/proxy.h"
 #include "proxy/session.h"
+#include "proxy/transport.h"
 #include "policy/rooms.h"
 
 enum stream_state {
@@ -38,7 +40,8 @@ struct stream {
     struct buf early;  /* what it sent before that */
     char *response;    /* the 101 that waits for Prosody's */
     struct upstream *upstream;
-    struct wsock *client, *server;
+    struct transport *client; /* a WebSocket, or a BOSH session */
+    struct wsock *server;
 
     struct token token;
     struct token former_token; /* of the session that is resumed here, for rooms the new one is not for */
@@ -90,6 +93,11 @@ struct stream {
  * status that Prosody gave). Takes the conn, counted in proxy->peers; rest is what came behind the head. */
 void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *request,
                 const struct peer_identity *identity, const uint8_t *rest, size_t rest_len);
+/* The same for a client that comes by a transport of its own, which is not started yet: it is, once
+ * Prosody's WebSocket is open. Takes the transport, counted in proxy->peers, with which the stream
+ * begins to live; false when out of memory, and then the caller still has both. */
+bool stream_new_carried(struct proxy *proxy, struct transport *client,
+                        const struct http_head *request, const struct peer_identity *identity);
 /* The one way out. detail may be NULL. */
 void stream_end(struct stream *s, enum close_reason reason, const char *detail);
 /* As stream_end, with the code and text a peer closed with. */

@@ -152,7 +152,7 @@ static void bind_requested(struct stream *s, const struct element *e)
         return;
     }
     s->awaits_bind = true;
-    wsock_stop(s->client, WSOCK_HELD);
+    transport_stop(s->client, TRANSPORT_HELD);
 }
 
 static void iq(struct stream *s, const struct element *e, const char *data, size_t len)

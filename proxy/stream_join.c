@@ -117,7 +117,7 @@ bool stream_take_join(struct stream *s, const struct muc_room *room, const char 
     if (s->join_is_settled)
         stream_carry_out(s);
     else if (s->state == STREAM_OPEN)
-        wsock_stop(s->client, WSOCK_HELD);
+        transport_stop(s->client, TRANSPORT_HELD);
     return true;
 }
 
@@ -170,7 +170,7 @@ void stream_carry_out(struct stream *s)
         stream_forward(s, s->held, s->held_len);
     stream_forget_join(s);
     if (s->state == STREAM_OPEN)
-        wsock_go(s->client, WSOCK_HELD);
+        transport_go(s->client, TRANSPORT_HELD);
 }
 
 void streams_release_owner_sets(struct proxy *proxy)
@@ -200,7 +200,7 @@ bool stream_owner_set_waits(struct stream *s, const char *room, const char *data
         s->is_owner_set = true;
         s->held_since = loop_now(s->proxy->loop);
         s->proxy->owner_sets_held++;
-        wsock_stop(s->client, WSOCK_HELD);
+        transport_stop(s->client, TRANSPORT_HELD);
     }
     return true;
 }

@@ -30,7 +30,7 @@ const struct element *stream_parse_server(struct stream *s, const char *data, si
 void stream_go_on(struct stream *s)
 {
     if (!s->awaits_bind && !s->awaits_resume && !s->probe && !s->held)
-        wsock_go(s->client, WSOCK_HELD);
+        transport_go(s->client, TRANSPORT_HELD);
 }
 
 /* Only Prosody's own answer to the request: a client may send himself whatever looks like one. */

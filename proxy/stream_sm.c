@@ -90,7 +90,7 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
     uint32_t h, translated;
 
     s->awaits_resume = true;
-    wsock_stop(s->client, WSOCK_HELD);
+    transport_stop(s->client, TRANSPORT_HELD);
     free(s->resume_id);
     s->resume_id = id ? strdup(id) : NULL;
     if (id && !s->resume_id) {

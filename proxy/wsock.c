@@ -23,11 +23,10 @@ enum wsock_state {
 };
 
 struct wsock {
+    struct transport transport; /* first: wsock_of */
     struct conn *conn;
     enum ws_role role;
     enum wsock_state state;
-    const struct wsock_callbacks *callbacks;
-    void *owner;
     struct ws_decoder decoder;
     struct buf held; /* received and not yet decoded */
     unsigned stopped;
@@ -38,6 +37,7 @@ struct wsock {
 };
 
 static const struct conn_callbacks conn_events;
+static const struct transport_kind wsock_kind;
 
 static const uint8_t *mask_for(struct wsock *w, uint8_t mask[4])
 {
@@ -76,7 +76,7 @@ static void wsock_free(struct wsock *w)
 static void finish(struct wsock *w)
 {
     w->state = WSOCK_CLOSED;
-    w->callbacks = NULL;
+    w->transport.callbacks = NULL;
     loop_defer(conn_loop(w->conn), &w->release);
 }
 
@@ -95,8 +95,8 @@ static void release(struct deferred *work)
 
 static void fail(struct wsock *w, uint16_t code, const char *why)
 {
-    const struct wsock_callbacks *callbacks = w->callbacks;
-    void *owner = w->owner;
+    const struct transport_callbacks *callbacks = w->transport.callbacks;
+    void *owner = w->transport.owner;
 
     if (callbacks && callbacks->breaking)
         callbacks->breaking(owner, code);
@@ -110,8 +110,8 @@ static void fail(struct wsock *w, uint16_t code, const char *why)
 
 static void peer_closes(struct wsock *w, const struct ws_output *close)
 {
-    const struct wsock_callbacks *callbacks = w->callbacks;
-    void *owner = w->owner;
+    const struct transport_callbacks *callbacks = w->transport.callbacks;
+    void *owner = w->transport.owner;
 
     if (w->state == WSOCK_OPEN)
         send_close(w, close->code, NULL, 0);
@@ -125,7 +125,7 @@ static void event(struct wsock *w, enum ws_event event, const struct ws_output *
     switch (event) {
     case WS_TEXT:
         if (w->state == WSOCK_OPEN)
-            w->callbacks->message(w->owner, out->data, out->len);
+            w->transport.callbacks->message(w->transport.owner, out->data, out->len);
         break;
     case WS_PING:
         /* A peer that pings without reading gets no pongs beyond the high mark (RFC 6455 section
@@ -165,7 +165,7 @@ static size_t deliver(struct wsock *w, uint8_t *data, size_t len)
 
 static void set_reading(struct wsock *w)
 {
-    if ((w->stopped & WSOCK_FULL) || (w->stopped && w->held.len >= HELD_MAX))
+    if ((w->stopped & TRANSPORT_FULL) || (w->stopped && w->held.len >= HELD_MAX))
         conn_pause(w->conn);
     else
         conn_resume(w->conn);
@@ -216,15 +216,15 @@ static void on_drained(void *owner)
 {
     struct wsock *w = owner;
 
-    if (w->state == WSOCK_OPEN && w->callbacks && w->callbacks->drained)
-        w->callbacks->drained(w->owner);
+    if (w->state == WSOCK_OPEN && w->transport.callbacks && w->transport.callbacks->drained)
+        w->transport.callbacks->drained(w->transport.owner);
 }
 
 static void on_closed(void *owner, const char *why)
 {
     struct wsock *w = owner;
-    const struct wsock_callbacks *callbacks = w->callbacks;
-    void *above = w->owner;
+    const struct transport_callbacks *callbacks = w->transport.callbacks;
+    void *above = w->transport.owner;
 
     wsock_free(w);
     if (callbacks)
@@ -238,8 +238,8 @@ static const struct conn_callbacks conn_events = {
 };
 
 struct wsock *wsock_new(struct conn *c, enum ws_role role, size_t max_message,
-                        const struct wsock_callbacks *callbacks, void *owner, const uint8_t *rest,
-                        size_t rest_len)
+                        const struct transport_callbacks *callbacks, void *owner,
+                        const uint8_t *rest, size_t rest_len)
 {
     struct wsock *w = calloc(1, sizeof *w);
 
@@ -254,25 +254,23 @@ struct wsock *wsock_new(struct conn *c, enum ws_role role, size_t max_message,
     }
     w->conn = c;
     w->role = role;
-    w->callbacks = callbacks;
-    w->owner = owner;
+    w->transport = (struct transport){&wsock_kind, callbacks, owner};
     w->resume.run = resume;
     w->release.run = release;
     ws_decoder_init(&w->decoder, role, max_message);
-    w->stopped = WSOCK_HELD;
+    w->stopped = TRANSPORT_HELD;
     conn_set_owner(c, &conn_events, w);
     return w;
 }
 
-void wsock_adopt(struct wsock *w, const struct wsock_callbacks *callbacks, void *owner)
+void wsock_adopt(struct wsock *w, const struct transport_callbacks *callbacks, void *owner)
 {
-    w->callbacks = callbacks;
-    w->owner = owner;
+    transport_adopt(&w->transport, callbacks, owner);
 }
 
 void wsock_start(struct wsock *w)
 {
-    wsock_go(w, WSOCK_HELD);
+    wsock_go(w, TRANSPORT_HELD);
 }
 
 void wsock_send(struct wsock *w, const char *data, size_t len)
@@ -288,14 +286,14 @@ bool wsock_is_full(const struct wsock *w)
     return conn_is_full(w->conn);
 }
 
-void wsock_stop(struct wsock *w, enum wsock_stop why)
+void wsock_stop(struct wsock *w, enum transport_stop why)
 {
     w->stopped |= why;
     if (!w->is_delivering && w->state == WSOCK_OPEN)
         set_reading(w);
 }
 
-void wsock_go(struct wsock *w, enum wsock_stop why)
+void wsock_go(struct wsock *w, enum transport_stop why)
 {
     w->stopped &= ~(unsigned)why;
     if (!w->stopped && w->state == WSOCK_OPEN)
@@ -317,7 +315,7 @@ void wsock_close(struct wsock *w, uint16_t code, const char *reason, size_t len)
 {
     if (w->state != WSOCK_OPEN)
         return;
-    w->callbacks = NULL;
+    w->transport.callbacks = NULL;
     if (code == 0) {
         w->state = WSOCK_CLOSED;
         loop_defer(conn_loop(w->conn), &w->release);
@@ -334,3 +332,60 @@ struct conn *wsock_conn(const struct wsock *w)
 {
     return w->conn;
 }
+
+struct transport *wsock_transport(struct wsock *w)
+{
+    return &w->transport;
+}
+
+/* The transport is the wsock's first member. */
+static struct wsock *wsock_of(struct transport *t)
+{
+    return (struct wsock *)t;
+}
+
+static void kind_start(struct transport *t)
+{
+    wsock_start(wsock_of(t));
+}
+
+static void kind_send(struct transport *t, const char *data, size_t len)
+{
+    wsock_send(wsock_of(t), data, len);
+}
+
+static bool kind_is_full(const struct transport *t)
+{
+    return wsock_is_full((const struct wsock *)t);
+}
+
+static void kind_stop(struct transport *t, enum transport_stop why)
+{
+    wsock_stop(wsock_of(t), why);
+}
+
+static void kind_go(struct transport *t, enum transport_stop why)
+{
+    wsock_go(wsock_of(t), why);
+}
+
+static void kind_close(struct transport *t, uint16_t code, const char *reason, size_t len)
+{
+    wsock_close(wsock_of(t), code, reason, len);
+}
+
+static int64_t kind_last_activity(const struct transport *t)
+{
+    return conn_last_activity(((const struct wsock *)t)->conn);
+}
+
+static const struct transport_kind wsock_kind = {
+    .name = "WebSocket",
+    .start = kind_start,
+    .send = kind_send,
+    .is_full = kind_is_full,
+    .stop = kind_stop,
+    .go = kind_go,
+    .close = kind_close,
+    .last_activity = kind_last_activity,
+};
