@@ -27,6 +27,7 @@ FROM debian:bookworm-slim AS vestibule
 COPY tools/packages.sh tools/packages.txt /tmp/tools/
 RUN /tmp/tools/packages.sh run && rm -rf /var/lib/apt/lists/* /tmp/tools
 COPY --from=build /vestibule/build/vestibule /usr/local/bin/vestibule
+RUN install -d -o 10001 -g 10001 /var/lib/vestibule
 USER 10001:10001
 EXPOSE 5281
 # A file goes with `-c FILE`; without one the environment (VESTIBULE_...) is the configuration.

@@ -52,6 +52,7 @@ struct room_answer {
     const struct room_occupant *occupants; /* of ROLES, borrowed during the call */
     size_t occupants_len;
     const char *affiliation; /* of AFFILIATIONS: "none" when on no list */
+    bool not_kept; /* of SUBMIT: carried out without making the room persistent */
 };
 
 struct room_verdict {
@@ -89,4 +90,6 @@ struct room_actions {
     /* Says what becomes of a held join. May be called during rooms_join itself. */
     void (*settle)(void *ctx, uint64_t join, const struct room_verdict *verdict);
     void (*note)(void *ctx, const struct room_note *note);
+    /* A room that was, or was to be, made persistent is no longer ours to destroy. May be NULL. */
+    void (*unkept)(void *ctx, const char *room);
 };

@@ -85,7 +85,7 @@ void room_free(struct room *room)
     persons_remove_all(room);
     table_done(&room->persons_by_jid);
     request_drop(&room->request, rooms);
-    room_set_persistent(room, false);
+    rooms->persistent -= room->persistent ? 1 : 0;
     table_remove(&rooms->by_name, &room->node);
     TAILQ_REMOVE(&rooms->list, room, link);
     free(room->name);
@@ -359,9 +359,16 @@ enum step_result room_step_failed(struct room *room, const char *what,
 
 void room_set_persistent(struct room *room, bool persistent)
 {
-    if (room->persistent != persistent) {
-        room->persistent = persistent;
-        room->rooms->persistent += persistent ? 1 : (size_t)-1;
+    const struct room_actions *actions = &room->rooms->actions;
+
+    if (room->persistent == persistent) {
+        return;
+    }
+    room->persistent = persistent;
+    room->rooms->persistent += persistent ? 1 : (size_t)-1;
+    room->adopted = room->adopted && persistent;
+    if (!persistent && actions->unkept != NULL) {
+        actions->unkept(actions->ctx, room->name);
     }
 }
 

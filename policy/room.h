@@ -164,6 +164,7 @@ struct room {
 
     bool persistent; /* by us, perhaps: must be destroyed by us */
     bool was_persistent; /* before the submit under way */
+    bool adopted;        /* by an earlier run */
 
     TAILQ_HEAD(, occupant) occupants;
     size_t inside;   /* occupants in the room, suspended ones too */
@@ -196,7 +197,9 @@ struct rooms {
     uint64_t seed;
     bool service_up;
     bool stopping;
+    bool handing_over; /* another process goes on with the rooms */
     size_t persistent;
+    size_t strangers; /* sessions that may be in any room */
     int64_t next; /* nothing is due before */
     struct table by_name, sessions, joins, requests;
     TAILQ_HEAD(room_list, room) list;

@@ -14,6 +14,11 @@
 
 bool release_wanted(const struct room *room)
 {
+    /* Strangers may wait in the lobby of a room that was made so before we began to look. */
+    if (room->rooms->handing_over ||
+        (room->adopted && room->rooms->strangers > 0 && !room->rooms->stopping)) {
+        return false;
+    }
     return room->persistent && room->inside == 0 && (room->outside == 0 || room->rooms->stopping) &&
            TAILQ_EMPTY(&room->held) && TAILQ_EMPTY(&room->in_flight);
 }
@@ -126,8 +131,9 @@ enum step_result step_destroying(struct room *room, const struct room_answer *an
  * submit carries membersonly as it is (wire fact 16), so the state must be known first. */
 bool give_back_is_due(const struct room *room, int64_t now)
 {
-    return room->rooms->stopping && room->persistent && room->inside > 0 &&
-           room->give_back_tries < GIVE_BACK_TRIES_MAX && room_can_ask(room, now);
+    return room->rooms->stopping && !room->rooms->handing_over && room->persistent &&
+           room->inside > 0 && room->give_back_tries < GIVE_BACK_TRIES_MAX &&
+           room_can_ask(room, now);
 }
 
 enum step_result give_back_begin(struct room *room)

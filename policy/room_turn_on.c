@@ -25,10 +25,10 @@ static void expect_persistent(struct room *room, int persistent)
     }
 }
 
-/* The request was refused, or never sent: then it left nothing behind. */
+/* The request was refused, never sent, or sent without it: then it left nothing behind. */
 static void unexpect_persistent(struct room *room, const struct room_answer *answer)
 {
-    if (answer->status == ANSWER_ERROR || answer->status == ANSWER_UNSENT) {
+    if (answer->status == ANSWER_ERROR || answer->status == ANSWER_UNSENT || answer->not_kept) {
         room_set_persistent(room, room->was_persistent);
     }
 }
@@ -201,8 +201,8 @@ enum step_result step_submitting(struct room *room, const struct room_answer *an
     if (answer == NULL) {
         return STEP_WAIT;
     }
+    unexpect_persistent(room, answer);
     if (answer->status != ANSWER_OK) {
-        unexpect_persistent(room, answer);
         room_forget_state(room);
         return room_step_failed(room, "the owner form's submission", answer, now);
     }
@@ -269,8 +269,8 @@ enum step_result step_repairing(struct room *room, const struct room_answer *ans
         joins_decide(room, now); /* all but lobby users go on */
         return STEP_WAIT;
     }
+    unexpect_persistent(room, answer);
     if (answer->status != ANSWER_OK) {
-        unexpect_persistent(room, answer);
         room_forget_state(room);
         return room_step_failed(room, "the lobby's repair", answer, now);
     }

@@ -304,7 +304,22 @@ void rooms_adopt(struct rooms *rooms, const char *room_name, int64_t now)
 
     if (room != NULL) {
         room_set_persistent(room, true);
+        room->adopted = true;
         room_run(room, NULL, now);
+    }
+}
+
+void rooms_strangers(struct rooms *rooms, size_t strangers, int64_t now)
+{
+    struct room *room, *next;
+    bool are_gone = rooms->strangers > 0 && strangers == 0;
+
+    rooms->strangers = strangers;
+    for (room = TAILQ_FIRST(&rooms->list); are_gone && room != NULL; room = next) {
+        next = TAILQ_NEXT(room, link);
+        if (room->adopted) {
+            room_run(room, NULL, now);
+        }
     }
 }
 
@@ -499,11 +514,12 @@ enum lobby_state rooms_state(const struct rooms *rooms, const char *room_name)
     return room == NULL ? LOBBY_UNKNOWN : room->state;
 }
 
-void rooms_shutdown(struct rooms *rooms, int64_t now)
+void rooms_shutdown(struct rooms *rooms, bool hand_over, int64_t now)
 {
     struct room *room, *next;
 
     rooms->stopping = true;
+    rooms->handing_over = hand_over;
     for (room = TAILQ_FIRST(&rooms->list); room != NULL; room = next) {
         next = TAILQ_NEXT(room, link);
         while (!TAILQ_EMPTY(&room->held)) {

@@ -81,13 +81,17 @@ void rooms_service_down(struct rooms *rooms, int64_t now);
 void rooms_tick(struct rooms *rooms, int64_t now);
 int64_t rooms_next(const struct rooms *rooms);
 
-/* A room an earlier run of the program made persistent: destroyed once it is empty. */
+/* A room an earlier run of the program made persistent: destroyed once it is empty, but not while there
+ * are strangers. */
 void rooms_adopt(struct rooms *rooms, const char *room, int64_t now);
+/* How many clients' sessions began elsewhere, so that it is not known which rooms they are in. */
+void rooms_strangers(struct rooms *rooms, size_t strangers, int64_t now);
 
 /* For tests, the log and shutdown. */
 size_t rooms_count(const struct rooms *rooms);
 size_t rooms_persistent_count(const struct rooms *rooms);
 enum lobby_state rooms_state(const struct rooms *rooms, const char *room);
 /* Shutting down: every held join is settled as on_failure says; persistent rooms with people inside
- * are given back to Prosody, the others destroyed, with whoever waits in their lobby. */
-void rooms_shutdown(struct rooms *rooms, int64_t now);
+ * are given back to Prosody, the others destroyed, with whoever waits in their lobby. hand_over: they
+ * are left as they are, to another process that knows of them. */
+void rooms_shutdown(struct rooms *rooms, bool hand_over, int64_t now);

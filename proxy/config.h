@@ -72,6 +72,9 @@ struct config {
         int64_t idle_timeout_ms;                  /* no byte either way */
     } limits;
     struct {
+        char *file; /* NULL: none */
+    } state;
+    struct {
         enum log_level level;
         bool json;
     } log;

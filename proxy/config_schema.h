@@ -84,6 +84,7 @@ enum config_kind {
     KEY(LIMITS_CONNECTIONS_PER_IP, "limits.connections_per_ip", COUNT, "0", 0, 1000000, NULL, NULL) \
     KEY(LIMITS_HANDSHAKE_TIMEOUT, "limits.handshake_timeout", DURATION, "10s", CONFIG_SECOND, 300 * CONFIG_SECOND, NULL, NULL) \
     KEY(LIMITS_IDLE_TIMEOUT, "limits.idle_timeout", DURATION, "900s", CONFIG_SECOND, 86400 * CONFIG_SECOND, NULL, NULL) \
+    KEY(STATE_FILE, "state.file", TEXT, "/var/lib/vestibule/state.db", 0, 0, NULL, NULL) \
     KEY(LOG_LEVEL, "log.level", CHOICE, "info", 0, 0, "error|warn|info|debug", NULL) \
     KEY(LOG_FORMAT, "log.format", CHOICE, "text", 0, 0, "text|json", NULL)
 

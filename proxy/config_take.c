@@ -403,6 +403,8 @@ void config_take(struct config_load *load)
     take_lobby(load);
     take_http(load);
     take_limits(load);
+    if (strcmp(load->value[KEY_STATE_FILE].text, "none") != 0)
+        load->config->state.file = text_of(load, KEY_STATE_FILE);
     load->config->log.level = (enum log_level)number_of(load, KEY_LOG_LEVEL);
     load->config->log.json = number_of(load, KEY_LOG_FORMAT) == 1;
 }

@@ -8,6 +8,7 @@
 #include "proxy/roomlink.h"
 #include "proxy/service.h"
 #include "proxy/session.h"
+#include "proxy/state.h"
 #include "proxy/stream.h"
 
 #include <getopt.h>
@@ -97,7 +98,8 @@ static void on_signal(void *ctx, int number)
     log_line(LOG_LEVEL_INFO, TAG, "%s: stopping, %zu streams are closed",
              number == SIGTERM ? "SIGTERM" : "SIGINT", stop->proxy->streams_len);
     listener_close(stop->proxy->listener);
-    rooms_shutdown(stop->proxy->rooms, now);
+    rooms_shutdown(stop->proxy->rooms, stop->proxy->state && state_is_shared(stop->proxy->state),
+                   now);
     stop->step = STOP_ROOMS;
     stop->deadline = now + STOP_ROOMS_MS;
 }
@@ -122,6 +124,9 @@ static void on_tick(void *ctx, int64_t now)
     if (now - stop->streams_ticked >= 1000) {
         stop->streams_ticked = now;
         sessions_tick(p->sessions, now);
+        rooms_strangers(p->rooms, sessions_strangers(p->sessions), now);
+        if (p->state)
+            state_tick(p->state, now);
         streams_tick(p, now);
     }
     streams_release_owner_sets(p);
@@ -171,6 +176,44 @@ static void release_owner_sets(struct deferred *work)
     streams_release_owner_sets((struct proxy *)((char *)work - offsetof(struct proxy, owner_sets)));
 }
 
+/* A file may have been written by anything. */
+static void on_room_found(void *ctx, const char *name)
+{
+    struct proxy *p = ctx;
+    char shown[LOG_FIELD_MAX];
+    struct jid address;
+    struct muc_room room;
+    bool no_memory = false;
+    enum muc_place place = MUC_ELSEWHERE;
+
+    if (jid_parse(name, strlen(name), &address) == JID_OK) {
+        place = muc_locate(&p->config->xmpp, &address, &room, &no_memory);
+        jid_done(&address);
+    }
+    log_quote(shown, sizeof shown, name, strlen(name));
+    if (place == MUC_MAIN && strcmp(room.jid, name) == 0) {
+        log_line(LOG_LEVEL_INFO, "state",
+                 "%s was held when an earlier process ended; it is released "
+                 "once it is empty",
+                 shown);
+        rooms_adopt(p->rooms, name, loop_now(p->loop));
+    } else if (!no_memory) {
+        log_line(LOG_LEVEL_WARN, "state",
+                 "state.file has %s, which is no room of xmpp.muc: taken out", shown);
+        state_release(p->state, name);
+    }
+    if (place != MUC_ELSEWHERE)
+        muc_room_done(&room);
+}
+
+static bool open_state(struct proxy *p)
+{
+    if (!p->config->state.file)
+        return true;
+    p->state = state_new(p->loop, p->config->state.file, on_room_found, p);
+    return p->state != NULL;
+}
+
 static bool proxy_set_up(struct proxy *p)
 {
     p->owner_sets.run = release_owner_sets;
@@ -184,7 +227,7 @@ static bool proxy_set_up(struct proxy *p)
         return false;
     p->link = roomlink_new(p);
     p->sessions = p->link ? sessions_new(p->rooms, p->config->limits.connections) : NULL;
-    p->listener = p->sessions ? listener_new(p) : NULL;
+    p->listener = p->sessions && open_state(p) ? listener_new(p) : NULL;
     return p->listener != NULL;
 }
 
@@ -204,6 +247,7 @@ static void proxy_tear_down(struct proxy *p)
     listener_free(p->listener);
     sessions_free(p->sessions);
     roomlink_free(p->link);
+    state_free(p->state);
     loop_free(p->loop);
     peers_free(p->peers);
     parser_free(p->parser);

@@ -18,6 +18,7 @@ struct ssl_ctx_st;
 struct keys;
 struct keyfetch;
 struct rejections;
+struct state;
 struct bosh;
 
 struct proxy {
@@ -28,6 +29,7 @@ struct proxy {
     struct roomlink *link; /* rooms to service and streams */
     struct service *service;
     struct sessions *sessions;
+    struct state *state; /* NULL: there is no state file */
     struct peers *peers; /* connections by address */
     struct keys *keys; /* public keys of tokens; NULL with a shared secret */
     struct keyfetch *keyfetch;

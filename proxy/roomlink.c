@@ -6,6 +6,7 @@
 
 #include "proxy/log.h"
 #include "proxy/service.h"
+#include "proxy/state.h"
 #include "proxy/stream.h"
 #include "proxy/task.h"
 
@@ -85,6 +86,14 @@ static void on_note(void *ctx, const struct room_note *note)
               {"members_made", note->kind == ROOM_LOBBY_TURNED_ON ? count : NULL, true});
 }
 
+static void on_unkept(void *ctx, const char *room)
+{
+    struct roomlink *link = ctx;
+
+    if (link->proxy->state)
+        state_release(link->proxy->state, room);
+}
+
 static void on_up(void *ctx, int64_t now)
 {
     struct roomlink *link = ctx;
@@ -113,8 +122,11 @@ struct roomlink *roomlink_new(struct proxy *proxy)
     if (!link)
         return NULL;
     link->proxy = proxy;
-    link->actions = (struct room_actions){
-        .ctx = link, .request = on_request, .settle = on_settle, .note = on_note};
+    link->actions = (struct room_actions){.ctx = link,
+                                          .request = on_request,
+                                          .settle = on_settle,
+                                          .note = on_note,
+                                          .unkept = on_unkept};
     tasks_init(&link->tasks, proxy);
     proxy->rooms = rooms_new(&proxy->config->lobby, &link->actions);
     proxy->service = service_new(proxy, &service_events, link);

@@ -109,6 +109,15 @@ void sessions_tick(struct sessions *table, int64_t now)
     }
 }
 
+size_t sessions_strangers(const struct sessions *table)
+{
+    size_t count = 0;
+
+    for (const struct entry *e = table->entries; e; e = e->hh.next)
+        count += e->session->is_token_unseen && e->session->places_len == 0;
+    return count;
+}
+
 struct session *session_new(struct stream *stream)
 {
     struct session *s = calloc(1, sizeof *s);

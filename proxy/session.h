@@ -53,6 +53,8 @@ struct sessions;
 
 struct sessions *sessions_new(struct rooms *rooms, size_t max);
 void sessions_free(struct sessions *table);
+/* Live ones that began elsewhere and were not seen in a room since. */
+size_t sessions_strangers(const struct sessions *table);
 /* Suspended sessions whose time is over are gone. */
 void sessions_tick(struct sessions *table, int64_t now);
 

@@ -6,6 +6,7 @@
 
 #include "proxy/log.h"
 #include "proxy/service.h"
+#include "proxy/state.h"
 #include "policy/rooms.h"
 #include "xmpp/muc.h"
 
@@ -81,6 +82,8 @@ static void task_free(struct task *t)
     if (t->next)
         t->next->at = t->at;
     t->tasks->len--;
+    if (t->tasks->proxy->state)
+        state_forget(t->tasks->proxy->state, t);
     for (size_t i = 0; i < t->occupants_len; i++) {
         free((char *)(uintptr_t)t->occupants[i].nick);
         free((char *)(uintptr_t)t->occupants[i].bare_jid);
@@ -380,6 +383,39 @@ static void send_task(struct task *t)
     }
 }
 
+/* Written down, or not to be: only what is written down is made persistent. */
+static void on_written(void *ctx, bool is_written)
+{
+    struct task *t = ctx;
+
+    t->outstanding--;
+    t->answer.not_kept = !is_written;
+    if (!is_written && t->kind == REQUEST_CREATE) {
+        done(t, ANSWER_ERROR, "internal-server-error"); /* it would be gone as soon as it is made */
+    } else if (!is_written) {
+        t->persistent = -1;
+    }
+    if (!t->is_done)
+        send_task(t);
+    else if (t->outstanding == 0)
+        loop_defer(t->tasks->proxy->loop, &t->tasks->finish);
+}
+
+/* What makes a room persistent is written down first: it must be found after a crash (wire fact
+ * 17). */
+static void begin(struct task *t)
+{
+    bool is_kept = (t->kind == REQUEST_SUBMIT || t->kind == REQUEST_CREATE) && t->persistent == 1;
+
+    if (!is_kept || !t->tasks->proxy->state) {
+        send_task(t);
+        return;
+    }
+    t->outstanding++;
+    if (!state_hold(t->tasks->proxy->state, t->room, on_written, t))
+        on_written(t, false);
+}
+
 /* Out of memory: told without any. Over so many at once a room waits for the next start. */
 static void not_sent(struct tasks *tasks, uint64_t id)
 {
@@ -416,7 +452,7 @@ void task_start(struct tasks *tasks, const struct room_request *request)
     if (!t->room || !t->jid)
         done(t, ANSWER_UNSENT, NULL);
     else
-        send_task(t);
+        begin(t);
 }
 
 /* Only a room that is new (status 201) is configured: members-only would throw the occupants of

@@ -322,7 +322,7 @@ static bool script_room(struct script *script, const char *verb, const char *res
     } else if (strcmp(verb, "adopt") == 0) {
         rooms_adopt(rooms, ROOM, script->now);
     } else if (strcmp(verb, "shutdown") == 0) {
-        rooms_shutdown(rooms, script->now);
+        rooms_shutdown(rooms, false, script->now);
     } else if (strcmp(verb, "many") == 0) {
         script->config.rooms_max = (size_t)atoi(rest);
         rooms_configure(rooms, &script->config);

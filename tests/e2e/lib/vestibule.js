@@ -24,6 +24,7 @@ class Vestibule {
       service: { jid: `vestibule@auth.${this.domain}`, password_file: this.#file('service', passwords.vestibule) },
       token: { app_id: APP_ID, secret_file: this.#file('secret', SECRET) },
       limits: { connections: 1000 }, // what the file limit of a small machine allows
+      state: { file: path.join(this.dir, 'state.db') },
       log: { level: 'info' },
     }, config);
     this.file = this.#file('vestibule.yaml', toYaml(this.config));

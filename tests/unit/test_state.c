@@ -1,0 +1,269 @@
+/*
+ * The state file, on real SQLite in a folder of the test's own. The loop is a bare libuv one.
+ */
+#include "proxy/state.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static uv_loop_t uv;
+static int64_t now;
+static char folder[] = "/tmp/vestibule-state-XXXXXX";
+static char file[256];
+static char found[512];
+static int written, unwritten;
+
+uv_loop_t *loop_uv(struct loop *loop)
+{
+    return &uv;
+}
+
+int64_t loop_now(const struct loop *loop)
+{
+    return now;
+}
+
+static void on_found(void *ctx, const char *room)
+{
+    strcat(found, room);
+    strcat(found, " ");
+}
+
+static void on_done(void *ctx, bool is_written)
+{
+    written += is_written;
+    unwritten += !is_written;
+}
+
+static void settle(void)
+{
+    while (uv_run(&uv, UV_RUN_ONCE))
+        ;
+}
+
+static struct state *open_state(void)
+{
+    struct state *state;
+
+    found[0] = '\0';
+    state = state_new(NULL, file, on_found, NULL);
+    assert_non_null(state);
+    state_tick(state, now);
+    settle();
+    return state;
+}
+
+static void write_file(const char *text, size_t len)
+{
+    FILE *out = fopen(file, "w");
+
+    assert_non_null(out);
+    assert_int_equal(fwrite(text, 1, len, out), len);
+    fclose(out);
+}
+
+static int set_up(void **ctx)
+{
+    char command[300];
+
+    snprintf(command, sizeof command, "rm -rf %s && mkdir -m 700 %s", folder, folder);
+    snprintf(file, sizeof file, "%s/state.db", folder);
+    written = unwritten = 0;
+    now = 0;
+    return system(command);
+}
+
+static void test_holds_over_restarts(void **ctx)
+{
+    struct state *state = open_state();
+
+    assert_true(state_is_working(state));
+    assert_string_equal(found, "");
+    assert_true(state_hold(state, "a@r", on_done, NULL));
+    assert_int_equal(written, 0); /* never under the call */
+    assert_true(state_hold(state, "b@r", on_done, NULL));
+    assert_true(state_hold(state, "a@r", on_done, NULL));
+    settle();
+    assert_int_equal(written, 3);
+    state_release(state, "b@r");
+    state_release(state, "never@r");
+    state_free(state); /* with changes on their way */
+    state = open_state();
+    assert_string_equal(found, "a@r ");
+    state_free(state);
+}
+
+static void test_who_left_hears_nothing(void **ctx)
+{
+    struct state *state = open_state();
+    int gone, here;
+
+    assert_true(state_hold(state, "a@r", on_done, &gone));
+    assert_true(state_hold(state, "b@r", on_done, &gone));
+    assert_true(state_hold(state, "c@r", on_done, &here));
+    state_forget(state, &gone);
+    settle();
+    assert_int_equal(written, 1);
+    state_free(state);
+}
+
+/* Each with the file as the test left it, and what is tried is a room to hold. */
+static void expect_unwritten(struct state *state)
+{
+    assert_true(state_hold(state, "a@r", on_done, NULL));
+    settle();
+    assert_int_equal(unwritten, 1);
+    assert_false(state_is_working(state));
+}
+
+/* A file that is none of ours is left as it is. */
+static void test_damaged(void **ctx)
+{
+    static const char text[] = "this is a letter to somebody, and no database at all, believe me";
+    struct state *state;
+    struct stat there;
+
+    write_file(text, sizeof text);
+    state = open_state();
+    assert_false(state_is_working(state));
+    expect_unwritten(state);
+    assert_int_equal(stat(file, &there), 0);
+    assert_int_equal(there.st_size, sizeof text);
+    /* Moved away, a new one is made. */
+    unlink(file);
+    state_tick(state, now);
+    settle();
+    assert_false(state_is_working(state)); /* not before its time */
+    now += STATE_RETRY_MS;
+    state_tick(state, now);
+    settle();
+    assert_true(state_is_working(state));
+    state_free(state);
+}
+
+static void test_cut_in_the_middle(void **ctx)
+{
+    struct state *state = open_state();
+    char room[64];
+
+    for (int i = 0; i < 400; i++) {
+        snprintf(room, sizeof room, "a-room-with-a-long-name-%d@conference.meet", i);
+        assert_true(state_hold(state, room, on_done, NULL));
+    }
+    settle();
+    state_free(state);
+    assert_int_equal(truncate(file, 6000), 0);
+    state = open_state();
+    assert_false(state_is_working(state));
+    state_free(state);
+}
+
+static void test_no_folder(void **ctx)
+{
+    struct state *state;
+
+    rmdir(folder);
+    state = open_state();
+    assert_false(state_is_working(state));
+    expect_unwritten(state);
+    mkdir(folder, 0700);
+    now += STATE_RETRY_MS;
+    state_tick(state, now);
+    settle();
+    assert_true(state_is_working(state));
+    state_free(state);
+}
+
+static void test_full_disk(void **ctx)
+{
+    struct rlimit limit, small;
+    struct state *state = open_state();
+
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    small = limit;
+    small.rlim_cur = 1;
+    setrlimit(RLIMIT_FSIZE, &small);
+    expect_unwritten(state);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    /* The next room finds it mended. */
+    assert_true(state_hold(state, "b@r", on_done, NULL));
+    settle();
+    assert_int_equal(written, 1);
+    assert_true(state_is_working(state));
+    state_free(state);
+    state = open_state();
+    assert_string_equal(found, "b@r ");
+    state_free(state);
+}
+
+static void test_newer_version(void **ctx)
+{
+    struct state *state;
+    sqlite3 *db = NULL;
+
+    state_free(open_state());
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 9", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    state = open_state();
+    assert_false(state_is_working(state));
+    state_free(state);
+}
+
+static void test_shared(void **ctx)
+{
+    struct state *one = open_state();
+    struct state *other;
+
+    assert_false(state_is_shared(one));
+    other = open_state();
+    assert_true(state_is_shared(one));
+    assert_true(state_is_shared(other));
+    assert_true(state_hold(one, "a@r", on_done, NULL));
+    assert_true(state_hold(other, "b@r", on_done, NULL));
+    settle();
+    assert_int_equal(written, 2);
+    state_tick(other, now);
+    assert_string_equal(found, "");
+    state_free(one);
+    assert_false(state_is_shared(other));
+    /* What the other one left behind. */
+    state_tick(other, now);
+    assert_string_equal(found, "a@r b@r ");
+    state_free(other);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_holds_over_restarts, set_up),
+        cmocka_unit_test_setup(test_who_left_hears_nothing, set_up),
+        cmocka_unit_test_setup(test_damaged, set_up),
+        cmocka_unit_test_setup(test_cut_in_the_middle, set_up),
+        cmocka_unit_test_setup(test_no_folder, set_up),
+        cmocka_unit_test_setup(test_full_disk, set_up),
+        cmocka_unit_test_setup(test_newer_version, set_up),
+        cmocka_unit_test_setup(test_shared, set_up),
+    };
+    int failed;
+
+    uv_loop_init(&uv);
+    if (!mkdtemp(folder))
+        return 1;
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    set_up(NULL);
+    rmdir(folder);
+    uv_loop_close(&uv);
+    return failed;
+}
