@@ -25,6 +25,7 @@ struct config {
         char *unix_path; /* of unix:PATH, else NULL */
         char *host;      /* numeric address; "" for every address */
         uint16_t port;
+        bool reuse_port; /* another process may listen on the same address */
         char *path; /* begins with '/' */
         struct {
             char *certificate, *key; /* files; both NULL or both set */
@@ -70,6 +71,7 @@ struct config {
         unsigned connections, connections_per_ip; /* 0: no limit per address */
         int64_t handshake_timeout_ms;             /* from connection to bound stream */
         int64_t idle_timeout_ms;                  /* no byte either way */
+        int64_t drain_ms; /* over which streams are closed at a stop */
     } limits;
     struct {
         char *file; /* NULL: none */

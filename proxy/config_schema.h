@@ -39,6 +39,7 @@ enum config_kind {
 // clang-format off
 #define CONFIG_KEYS(KEY) \
     KEY(LISTEN_ADDRESS, "listen.address", TEXT, "127.0.0.1:5281", 0, 0, NULL, NULL) \
+    KEY(LISTEN_REUSE_PORT, "listen.reuse_port", BOOL, "false", 0, 0, NULL, NULL) \
     KEY(LISTEN_PATH, "listen.path", TEXT, "/xmpp-websocket", 0, 0, NULL, NULL) \
     KEY(LISTEN_TLS_CERTIFICATE, "listen.tls.certificate", TEXT, "", 0, 0, NULL, NULL) \
     KEY(LISTEN_TLS_KEY, "listen.tls.key", TEXT, "", 0, 0, NULL, NULL) \
@@ -84,6 +85,7 @@ enum config_kind {
     KEY(LIMITS_CONNECTIONS_PER_IP, "limits.connections_per_ip", COUNT, "0", 0, 1000000, NULL, NULL) \
     KEY(LIMITS_HANDSHAKE_TIMEOUT, "limits.handshake_timeout", DURATION, "10s", CONFIG_SECOND, 300 * CONFIG_SECOND, NULL, NULL) \
     KEY(LIMITS_IDLE_TIMEOUT, "limits.idle_timeout", DURATION, "900s", CONFIG_SECOND, 86400 * CONFIG_SECOND, NULL, NULL) \
+    KEY(LIMITS_DRAIN, "limits.drain", DURATION, "5s", 0, 60 * CONFIG_SECOND, NULL, NULL) \
     KEY(STATE_FILE, "state.file", TEXT, "/var/lib/vestibule/state.db", 0, 0, NULL, NULL) \
     KEY(LOG_LEVEL, "log.level", CHOICE, "info", 0, 0, "error|warn|info|debug", NULL) \
     KEY(LOG_FORMAT, "log.format", CHOICE, "text", 0, 0, "text|json", NULL)

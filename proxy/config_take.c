@@ -113,6 +113,10 @@ static void take_listen(struct config_load *load)
         config->listen.unix_path = config_copy(load, address.unix_path, strlen(address.unix_path));
     config->listen.host = config_copy(load, address.host, strlen(address.host));
     config->listen.port = address.port;
+    config->listen.reuse_port = number_of(load, KEY_LISTEN_REUSE_PORT) != 0;
+    if (config->listen.reuse_port && address.unix_path != NULL)
+        config_error(load, KEY_LISTEN_REUSE_PORT,
+                     "has no use with a unix socket; write a TCP address in listen.address");
 
     const char *path = load->value[KEY_LISTEN_PATH].text;
     if (!is_bad(load, KEY_LISTEN_PATH) && !config_is_path(path))
@@ -386,6 +390,7 @@ static void take_limits(struct config_load *load)
     config->limits.connections_per_ip = (unsigned)number_of(load, KEY_LIMITS_CONNECTIONS_PER_IP);
     config->limits.handshake_timeout_ms = number_of(load, KEY_LIMITS_HANDSHAKE_TIMEOUT);
     config->limits.idle_timeout_ms = number_of(load, KEY_LIMITS_IDLE_TIMEOUT);
+    config->limits.drain_ms = number_of(load, KEY_LIMITS_DRAIN);
     /* What one client may send, Prosody sends on to the others. */
     if (config->limits.server_stanza < config->limits.stanza && !is_bad(load, KEY_LIMITS_STANZA) &&
         !is_bad(load, KEY_LIMITS_SERVER_STANZA))

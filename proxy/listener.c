@@ -257,22 +257,30 @@ static void fill_info(struct listener *l, struct lws_context_creation_info *info
     } else {
         info->port = config->listen.port;
         info->iface = config->listen.host[0] ? config->listen.host : NULL;
+        if (config->listen.reuse_port)
+            info->options |= LWS_SERVER_OPTION_ALLOW_LISTEN_SHARE;
     }
 }
 
-/* False when there is TLS and it cannot be set up. */
-static bool set_up_tls(struct listener *l)
+bool listener_load_tls(const struct config *config, struct ssl_ctx_st **ret)
 {
-    const struct config *config = l->proxy->config;
     char error[256];
 
+    *ret = NULL;
     if (!config->listen.tls.certificate)
         return true;
-    l->acceptor.tls =
+    *ret =
         tls_server_new(config->listen.tls.certificate, config->listen.tls.key, error, sizeof error);
-    if (!l->acceptor.tls)
+    if (!*ret)
         log_line(LOG_LEVEL_ERROR, TAG, "listen.tls: %s", error);
-    return l->acceptor.tls != NULL;
+    return *ret != NULL;
+}
+
+/* Connections hold on to the one they began with. */
+void listener_swap_tls(struct listener *l, struct ssl_ctx_st *tls)
+{
+    SSL_CTX_free(l->acceptor.tls);
+    l->acceptor.tls = tls;
 }
 
 void listener_place(const struct config *config, char *to, size_t len)
@@ -300,7 +308,7 @@ struct listener *listener_new(struct proxy *proxy)
                                     .accepted = on_accepted,
                                     .ctx = l,
                                     .is_unix = config->listen.unix_path != NULL};
-    if (!set_up_tls(l)) {
+    if (!listener_load_tls(config, &l->acceptor.tls)) {
         free(l);
         return NULL;
     }

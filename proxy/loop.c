@@ -21,7 +21,7 @@ struct loop {
     uv_loop_t uv;
     uv_prepare_t prepare;
     uv_timer_t tick;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     struct lws_context *lws;
     struct deferred *first, **last;
     struct conn_list conns;
@@ -107,7 +107,7 @@ static struct lws_context *context_new(struct loop *loop)
 
 struct loop *loop_new(void)
 {
-    static const int numbers[2] = {SIGTERM, SIGINT};
+    static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
     struct loop *loop = &the_loop;
 
     loop->last = &loop->first;
@@ -127,7 +127,7 @@ struct loop *loop_new(void)
     uv_timer_init(&loop->uv, &loop->tick);
     loop->tick.data = loop;
     uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         uv_signal_init(&loop->uv, &loop->signals[i]);
         loop->signals[i].data = loop;
         uv_signal_start(&loop->signals[i], on_signal, numbers[i]);
@@ -166,7 +166,7 @@ void loop_free(struct loop *loop)
     uv_prepare_stop(&loop->prepare);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->tick, NULL);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 3; i++)
         uv_close((uv_handle_t *)&loop->signals[i], NULL);
     /* On a foreign loop libwebsockets ends in two calls: the sockets, whose handles libuv closes in
      * turns of its own, then the rest. The second frees two handles that libuv is still closing, so

@@ -36,7 +36,7 @@ void loop_defer(struct loop *loop, struct deferred *work);
 void loop_undefer(struct loop *loop, struct deferred *work);
 /* Called every 100 ms. One listener is enough: main fans it out. */
 void loop_on_tick(struct loop *loop, void (*tick)(void *ctx, int64_t now), void *ctx);
-/* Called on SIGTERM and SIGINT, each time. */
+/* Called on SIGTERM, SIGINT and SIGHUP, each time. */
 void loop_on_signal(struct loop *loop, void (*caught)(void *ctx, int number), void *ctx);
 /* Random bytes of the operating system. */
 void loop_random(struct loop *loop, void *to, size_t len);

@@ -4,7 +4,9 @@
 #include "certs/tls.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
+#include "proxy/notify.h"
 #include "proxy/proxy.h"
+#include "proxy/reload.h"
 #include "proxy/roomlink.h"
 #include "proxy/service.h"
 #include "proxy/session.h"
@@ -19,9 +21,6 @@
 #include <sys/resource.h>
 
 #define TAG "main"
-/* How long a stop waits for rooms to be given back, and then for streams to close. */
-#define STOP_ROOMS_MS 3000
-#define STOP_STREAMS_MS 3000
 
 extern char **environ;
 
@@ -37,17 +36,16 @@ static const char usage[] =
     "      --version       print the version\n"
     "      --help          print this\n";
 
+/* What the loop's callbacks need. */
+struct run {
+    struct proxy *proxy;
+    const char *file; /* of the configuration; NULL: none */
+    int64_t ticked;
+};
+
 struct options {
     const char *file;
     bool check_only;
-};
-
-/* What the loop's callbacks need: the parts, and how far a stop has come. */
-struct stop {
-    struct proxy *proxy;
-    int signals;
-    int64_t deadline, streams_ticked;
-    enum { STOP_NOT, STOP_ROOMS, STOP_STREAMS } step;
 };
 
 void proxy_upstream_down(struct proxy *p, const char *why)
@@ -71,70 +69,39 @@ void proxy_upstream_up(struct proxy *p)
     p->refused_while_down = 0;
 }
 
-/* Stopping: rooms first, while the service account still speaks; then the streams. */
-
-static void stop_streams(struct stop *stop, int64_t now)
-{
-    struct stream *next;
-
-    stop->step = STOP_STREAMS;
-    stop->deadline = now + STOP_STREAMS_MS;
-    for (struct stream *s = stop->proxy->streams; s; s = next) {
-        next = s->next;
-        stream_end(s, CLOSE_SHUTDOWN, NULL);
-    }
-    service_stop(stop->proxy->service);
-}
-
 static void on_signal(void *ctx, int number)
 {
-    struct stop *stop = ctx;
-    int64_t now = loop_now(stop->proxy->loop);
+    struct run *run = ctx;
 
-    if (stop->signals++ > 0) {
-        loop_stop(stop->proxy->loop);
-        return;
-    }
-    log_line(LOG_LEVEL_INFO, TAG, "%s: stopping, %zu streams are closed",
-             number == SIGTERM ? "SIGTERM" : "SIGINT", stop->proxy->streams_len);
-    listener_close(stop->proxy->listener);
-    rooms_shutdown(stop->proxy->rooms, stop->proxy->state && state_is_shared(stop->proxy->state),
-                   now);
-    stop->step = STOP_ROOMS;
-    stop->deadline = now + STOP_ROOMS_MS;
-}
-
-static void tick_stop(struct stop *stop, int64_t now)
-{
-    struct proxy *p = stop->proxy;
-
-    if (stop->step == STOP_ROOMS && (roomlink_busy(p->link) == 0 || now >= stop->deadline))
-        stop_streams(stop, now);
-    else if (stop->step == STOP_STREAMS && (loop_conns_len(p->loop) == 0 || now >= stop->deadline))
-        loop_stop(p->loop);
+    if (number == SIGHUP)
+        reload_config(run->proxy, run->file);
+    else
+        stop_signal(run->proxy, number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
 static void on_tick(void *ctx, int64_t now)
 {
-    struct stop *stop = ctx;
-    struct proxy *p = stop->proxy;
+    struct run *run = ctx;
+    struct proxy *p = run->proxy;
 
     roomlink_tick(p->link, now);
     service_tick(p->service, now);
-    if (now - stop->streams_ticked >= 1000) {
-        stop->streams_ticked = now;
+    if (now - run->ticked >= 1000) {
+        run->ticked = now;
         sessions_tick(p->sessions, now);
         rooms_strangers(p->rooms, sessions_strangers(p->sessions), now);
         if (p->state)
             state_tick(p->state, now);
         streams_tick(p, now);
+        reload_tick(p, now);
     }
     streams_release_owner_sets(p);
-    tick_stop(stop, now);
+    stop_tick(p, now);
+    notify_tick(now);
 }
 
 /* Each stream is two sockets. */
-static void raise_file_limit(unsigned connections)
+void proxy_raise_file_limit(unsigned connections)
 {
     struct rlimit limit;
     rlim_t wanted = (rlim_t)connections * 2 + 64;
@@ -149,26 +116,29 @@ static void raise_file_limit(unsigned connections)
                  (unsigned long long)limit.rlim_cur, connections, (unsigned long long)wanted);
 }
 
-static bool set_up_upstream(struct proxy *p)
+bool proxy_load_upstream_tls(const struct config *config, struct ssl_ctx_st **ret)
 {
-    const struct config *config = p->config;
     char error[256];
 
-    if (config->upstream.tls) {
-        p->upstream_tls =
-            tls_client_new(config->upstream.ca_file, config->upstream.host, error, sizeof error);
-        if (!p->upstream_tls) {
-            log_line(LOG_LEVEL_ERROR, TAG, "upstream: %s", error);
-            return false;
-        }
-    }
-    p->upstream = (struct upstream_target){.conn = {.host = config->upstream.host,
-                                                    .port = config->upstream.port,
-                                                    .tls = p->upstream_tls},
-                                           .path = config->upstream.path,
-                                           .host = config->upstream.http_host,
-                                           .max_message = config->limits.server_stanza};
-    return true;
+    *ret = NULL;
+    if (!config->upstream.tls)
+        return true;
+    *ret = tls_client_new(config->upstream.ca_file, config->upstream.host, error, sizeof error);
+    if (!*ret)
+        log_line(LOG_LEVEL_ERROR, TAG, "upstream: %s", error);
+    return *ret != NULL;
+}
+
+void proxy_set_upstream(struct proxy *p, struct ssl_ctx_st *tls)
+{
+    const struct config *config = p->config;
+
+    p->upstream_tls = tls;
+    p->upstream = (struct upstream_target){
+        .conn = {.host = config->upstream.host, .port = config->upstream.port, .tls = tls},
+        .path = config->upstream.path,
+        .host = config->upstream.http_host,
+        .max_message = config->limits.server_stanza};
 }
 
 static void release_owner_sets(struct deferred *work)
@@ -216,12 +186,15 @@ static bool open_state(struct proxy *p)
 
 static bool proxy_set_up(struct proxy *p)
 {
+    struct ssl_ctx_st *tls;
+
     p->owner_sets.run = release_owner_sets;
     p->parser = parser_new();
     p->peers = peers_new();
-    if (!p->parser || !p->peers || !set_up_upstream(p))
+    if (!p->parser || !p->peers || !proxy_load_upstream_tls(p->config, &tls))
         return false;
-    raise_file_limit(p->config->limits.connections);
+    proxy_set_upstream(p, tls);
+    proxy_raise_file_limit(p->config->limits.connections);
     p->loop = loop_new();
     if (!p->loop)
         return false;
@@ -254,28 +227,29 @@ static void proxy_tear_down(struct proxy *p)
     SSL_CTX_free(p->upstream_tls);
 }
 
-static int run(const struct config *config)
+static int run(struct config *config, const char *file)
 {
-    struct proxy proxy = {.config = config};
-    struct stop stop = {.proxy = &proxy};
+    struct proxy proxy = {.config = config, .config_owned = config};
+    struct run run = {.proxy = &proxy, .file = file};
     char place[256];
     int status = 1;
 
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN); /* a closing terminal ends no meeting */
     if (proxy_set_up(&proxy)) {
-        loop_on_signal(proxy.loop, on_signal, &stop);
-        loop_on_tick(proxy.loop, on_tick, &stop);
+        loop_on_signal(proxy.loop, on_signal, &run);
+        loop_on_tick(proxy.loop, on_tick, &run);
         service_start(proxy.service);
         listener_place(config, place, sizeof place);
         log_line(LOG_LEVEL_INFO, TAG,
                  "Vestibule " VESTIBULE_VERSION " listening on %s%s%s, Prosody is %s", place,
                  config->listen.unix_path ? ":" : "", config->listen.path, config->upstream.url);
+        notify_ready();
         loop_run(proxy.loop);
         log_line(LOG_LEVEL_INFO, TAG, "stopped");
         status = 0;
     }
     proxy_tear_down(&proxy);
+    reload_done(&proxy);
     return status;
 }
 
@@ -328,7 +302,7 @@ int main(int argc, char **argv)
     status = 0;
     if (!options.check_only) {
         log_open(config->log.level, config->log.json);
-        status = run(config);
+        return run(config, options.file);
     }
     config_free(config);
     return status;

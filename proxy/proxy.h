@@ -5,6 +5,7 @@
 
 #include "proxy/config.h"
 #include "proxy/loop.h"
+#include "proxy/stop.h"
 #include "proxy/upstream.h"
 #include "xmpp/parse.h"
 
@@ -23,6 +24,9 @@ struct bosh;
 
 struct proxy {
     const struct config *config;
+    struct config *config_owned; /* the same, to be freed */
+    struct retired *retired;     /* what a reload replaced, for a while: reload.c */
+    struct stop stop;
     struct loop *loop;
     struct parser *parser; /* one, used again for each message */
     struct rooms *rooms;
@@ -51,3 +55,10 @@ struct proxy {
 /* Prosody cannot be reached, or can: the log says it at the change, not for every client. */
 void proxy_upstream_down(struct proxy *p, const char *why);
 void proxy_upstream_up(struct proxy *p);
+
+/* For the start and for a reload (main.c). */
+/* *ret: the context for upstream.url, NULL with ws://. False when it cannot be made; it was logged. */
+bool proxy_load_upstream_tls(const struct config *config, struct ssl_ctx_st **ret);
+/* Connects to where p->config says from now on. Takes tls. */
+void proxy_set_upstream(struct proxy *p, struct ssl_ctx_st *tls);
+void proxy_raise_file_limit(unsigned connections);

@@ -383,6 +383,22 @@ void service_start(struct service *s)
     attempt(s);
 }
 
+void service_restart(struct service *s)
+{
+    bool was_up = s->state != SERVICE_OFF;
+
+    if (was_up)
+        drop(s, "the configuration has changed", 0);
+    s->backoff_ms = 0;
+    s->said[0] = '\0';
+    if (!s->proxy->config->service.configured)
+        s->state = SERVICE_OFF;
+    else if (was_up)
+        set_state(s, SERVICE_WAITING, 0);
+    else
+        service_start(s);
+}
+
 void service_stop(struct service *s)
 {
     struct buf out = BUF_INIT;

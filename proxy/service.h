@@ -20,6 +20,8 @@ struct service *service_new(struct proxy *proxy, const struct service_callbacks 
                             void *ctx);
 /* Begins to connect, where an account is configured. */
 void service_start(struct service *s);
+/* Logs in anew, as the configuration says now. */
+void service_restart(struct service *s);
 /* Closes its stream for good; nobody is told, as the rooms go too. */
 void service_stop(struct service *s);
 void service_free(struct service *s);

@@ -1,0 +1,168 @@
+/*
+ * Reload. What a newcomer gets wrong: connects and handshakes under way may still point into the
+ * old configuration and its TLS contexts, so these are kept until every such deadline has passed.
+ */
+#include "proxy/reload.h"
+
+#include "proxy/listener.h"
+#include "proxy/log.h"
+#include "proxy/notify.h"
+#include "proxy/service.h"
+
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TAG "reload"
+/* Longer than any connect, upgrade or login takes (limits.handshake_timeout is 300 s at most). */
+#define KEEP_MS 400000
+
+extern char **environ;
+
+struct retired {
+    struct config *config;
+    struct ssl_ctx_st *upstream_tls;
+    int64_t until;
+    struct retired *next;
+};
+
+/* One line of the log for each error. */
+static struct config *load(const char *file)
+{
+    char *text = NULL, *save = NULL;
+    size_t len = 0;
+    FILE *errors = open_memstream(&text, &len);
+    struct config *config;
+
+    if (!errors) {
+        log_line(LOG_LEVEL_ERROR, TAG, "out of memory; the old configuration stays");
+        return NULL;
+    }
+    config = config_load(file, environ, errors);
+    fclose(errors);
+    for (char *line = config ? NULL : strtok_r(text, "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save))
+        log_line(LOG_LEVEL_ERROR, TAG, "%s", line);
+    if (!config)
+        log_line(LOG_LEVEL_ERROR, TAG, "the old configuration stays, whole");
+    free(text);
+    return config;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static void warn_of_the_fixed(const struct config *old, const struct config *new)
+{
+    if (!is_same(old->listen.unix_path, new->listen.unix_path) ||
+        !is_same(old->listen.host, new->listen.host) || old->listen.port != new->listen.port ||
+        old->listen.reuse_port != new->listen.reuse_port)
+        log_line(LOG_LEVEL_WARN, TAG,
+                 "listen.address and listen.reuse_port change with a restart only");
+    if (!is_same(old->state.file, new->state.file))
+        log_line(LOG_LEVEL_WARN, TAG, "state.file changes with a restart only");
+}
+
+static bool is_service_changed(const struct config *old, const struct config *new)
+{
+    return !is_same(old->service.jid, new->service.jid) ||
+           !is_same(old->service.password, new->service.password) ||
+           !is_same(old->upstream.url, new->upstream.url) ||
+           !is_same(old->upstream.http_host, new->upstream.http_host) ||
+           !is_same(old->upstream.ca_file, new->upstream.ca_file);
+}
+
+static bool retire(struct proxy *p)
+{
+    struct retired *old = calloc(1, sizeof *old);
+
+    if (!old)
+        return false;
+    old->config = p->config_owned;
+    old->upstream_tls = p->upstream_tls;
+    old->until = loop_now(p->loop) + KEEP_MS;
+    old->next = p->retired;
+    p->retired = old;
+    return true;
+}
+
+/* Everything that can fail is made before anything is swapped. */
+static bool swap(struct proxy *p, struct config *config)
+{
+    struct ssl_ctx_st *listen_tls = NULL, *upstream_tls = NULL;
+    const struct config *old = p->config;
+
+    if (!listener_load_tls(config, &listen_tls) || !proxy_load_upstream_tls(config, &upstream_tls))
+        goto failed;
+    if (!retire(p)) {
+        log_line(LOG_LEVEL_ERROR, TAG, "out of memory");
+        goto failed;
+    }
+    warn_of_the_fixed(old, config);
+    p->config = p->config_owned = config;
+    log_open(config->log.level, config->log.json);
+    listener_swap_tls(p->listener, listen_tls);
+    proxy_set_upstream(p, upstream_tls);
+    rooms_configure(p->rooms, &config->lobby);
+    proxy_raise_file_limit(config->limits.connections);
+    if (is_service_changed(old, config))
+        service_restart(p->service);
+    return true;
+failed:
+    SSL_CTX_free(listen_tls);
+    SSL_CTX_free(upstream_tls);
+    return false;
+}
+
+void reload_config(struct proxy *p, const char *file)
+{
+    struct config *config;
+
+    if (p->stop.step != STOP_NOT)
+        return;
+    notify_reloading();
+    config = load(file);
+    if (config && swap(p, config)) {
+        log_line(LOG_LEVEL_INFO, TAG, "the configuration was read again and holds from now on");
+    } else if (config) {
+        log_line(LOG_LEVEL_ERROR, TAG, "the old configuration stays, whole");
+        config_free(config);
+    }
+    notify_ready();
+}
+
+static void retired_free(struct retired *old)
+{
+    config_free(old->config);
+    SSL_CTX_free(old->upstream_tls);
+    free(old);
+}
+
+void reload_tick(struct proxy *p, int64_t now)
+{
+    for (struct retired **at = &p->retired; *at;) {
+        struct retired *old = *at;
+
+        if (old->until > now) {
+            at = &old->next;
+            continue;
+        }
+        *at = old->next;
+        retired_free(old);
+    }
+}
+
+void reload_done(struct proxy *p)
+{
+    while (p->retired) {
+        struct retired *old = p->retired;
+
+        p->retired = old->next;
+        retired_free(old);
+    }
+    config_free(p->config_owned);
+    p->config_owned = NULL;
+    p->config = NULL;
+}

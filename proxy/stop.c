@@ -1,0 +1,109 @@
+/*
+ * Stopping. What a newcomer gets wrong: sessions outlive their streams and may be resumed at once,
+ * at the process that takes over; so a stream ends with 1001 and without a stream error, and rooms
+ * still count who was in them when they are given back.
+ */
+#include "proxy/stop.h"
+
+#include "proxy/listener.h"
+#include "proxy/log.h"
+#include "proxy/notify.h"
+#include "proxy/proxy.h"
+#include "proxy/roomlink.h"
+#include "proxy/service.h"
+#include "proxy/state.h"
+#include "proxy/stream.h"
+
+#define TAG "stop"
+#define TICK_MS 100
+/* As many at least in a tick: a few streams need no window. */
+#define CLOSED_AT_ONCE 50
+/* How long a stop waits for rooms to be given back, and then for last words to be read. */
+#define ROOMS_MS 3000
+#define CLOSING_MS 3000
+
+static void enter(struct proxy *p, enum stop_step step, int64_t now, int64_t limit_ms)
+{
+    p->stop.step = step;
+    p->stop.deadline = now + limit_ms;
+}
+
+void stop_signal(struct proxy *p, const char *why)
+{
+    int64_t now = loop_now(p->loop);
+
+    if (p->stop.step != STOP_NOT) {
+        log_line(LOG_LEVEL_WARN, TAG, "%s again: stopping at once", why);
+        loop_stop(p->loop);
+        return;
+    }
+    log_line(LOG_LEVEL_INFO, TAG, "%s: stopping, %zu streams are closed within %lld s", why,
+             p->streams_len, (long long)(p->config->limits.drain_ms + 999) / 1000);
+    notify_stopping();
+    listener_close(p->listener);
+    enter(p, STOP_DRAINING, now, p->config->limits.drain_ms);
+}
+
+/* Those whose join is held are left until the last: it is about to be settled. */
+static size_t close_some(struct proxy *p, size_t wanted)
+{
+    struct stream *next;
+    size_t closed = 0;
+
+    for (struct stream *s = p->streams; s && closed < wanted; s = next) {
+        next = s->next;
+        if (s->state == STREAM_ENDED || s->join)
+            continue;
+        stream_end(s, CLOSE_SHUTDOWN, NULL);
+        closed++;
+    }
+    return closed;
+}
+
+static size_t share(const struct proxy *p, int64_t now)
+{
+    int64_t ticks = (p->stop.deadline - now) / TICK_MS;
+    size_t even = p->streams_len / (size_t)(ticks > 0 ? ticks + 1 : 1) + 1;
+
+    return ticks <= 0 ? p->streams_len : even > CLOSED_AT_ONCE ? even : CLOSED_AT_ONCE;
+}
+
+static void drain(struct proxy *p, int64_t now)
+{
+    p->stop.closed += close_some(p, share(p, now));
+    if (p->streams_len > 0 && now < p->stop.deadline)
+        return;
+    rooms_shutdown(p->rooms, p->state && state_is_shared(p->state), now);
+    enter(p, STOP_ROOMS, now, ROOMS_MS);
+}
+
+static void close_all(struct proxy *p, int64_t now)
+{
+    struct stream *next;
+
+    for (struct stream *s = p->streams; s; s = next) {
+        next = s->next;
+        stream_end(s, CLOSE_SHUTDOWN, NULL);
+    }
+    service_stop(p->service);
+    enter(p, STOP_CLOSING, now, CLOSING_MS);
+}
+
+void stop_tick(struct proxy *p, int64_t now)
+{
+    switch (p->stop.step) {
+    case STOP_NOT:
+        break;
+    case STOP_DRAINING:
+        drain(p, now);
+        break;
+    case STOP_ROOMS:
+        if (roomlink_busy(p->link) == 0 || now >= p->stop.deadline)
+            close_all(p, now);
+        break;
+    case STOP_CLOSING:
+        if (loop_conns_len(p->loop) == 0 || now >= p->stop.deadline)
+            loop_stop(p->loop);
+        break;
+    }
+}
