@@ -20,6 +20,8 @@ enum request_kind {
     /* Join, configure (members-only, persistent) and leave. Nothing is configured where the join did
      * not make the room (no status 201), which is an error "conflict": it would throw people out. */
     REQUEST_CREATE,
+    /* An error "handed-over": nothing was done, as another instance has people waiting for the room and
+     * holds it from now on. */
     REQUEST_DESTROY,
 };
 
@@ -68,6 +70,7 @@ enum room_note_kind {
     ROOM_LOBBY_REPAIRED,
     ROOM_CREATED,
     ROOM_RELEASED,       /* destroyed by us, empty */
+    ROOM_HANDED_OVER,    /* to another instance, whose people wait for it */
     ROOM_GIVEN_BACK,     /* no longer persistent: Prosody ends it with its last occupant */
     ROOM_FORGOTTEN,      /* held persistent, found gone */
     ROOM_FAILED,         /* a step failed; text says which and why */
@@ -92,4 +95,6 @@ struct room_actions {
     void (*note)(void *ctx, const struct room_note *note);
     /* A room that was, or was to be, made persistent is no longer ours to destroy. May be NULL. */
     void (*unkept)(void *ctx, const char *room);
+    /* Whether anyone of ours waits for the room, in its lobby or at its door. May be NULL. */
+    void (*waiting)(void *ctx, const char *room, bool is_waiting);
 };

@@ -107,6 +107,16 @@ struct occupant *occupant_find(const struct room *room, const struct session *se
     return occupant;
 }
 
+/* Other instances keep a room that somebody waits for here. */
+static void tell_waiting(const struct room *room, bool is_waiting)
+{
+    const struct room_actions *actions = &room->rooms->actions;
+
+    if (actions->waiting != NULL) {
+        actions->waiting(actions->ctx, room->name, is_waiting);
+    }
+}
+
 bool occupant_add(struct room *room, struct session *session, enum place place, int64_t until)
 {
     struct occupant *occupant = occupant_find(room, session, place);
@@ -124,7 +134,9 @@ bool occupant_add(struct room *room, struct session *session, enum place place, 
     TAILQ_INSERT_TAIL(&room->occupants, occupant, room_link);
     TAILQ_INSERT_TAIL(&session->occupants, occupant, session_link);
     if (place != PLACE_INSIDE) {
-        room->outside++;
+        if (room->outside++ == 0) {
+            tell_waiting(room, true);
+        }
         return true;
     }
     room->inside++;
@@ -147,6 +159,9 @@ void occupant_remove(struct occupant *occupant)
     TAILQ_REMOVE(&session->occupants, occupant, session_link);
     if (occupant->place != PLACE_INSIDE) {
         room->outside--;
+        if (room->outside == 0) {
+            tell_waiting(room, false);
+        }
     } else {
         room->inside--;
         if (!session->suspended) {

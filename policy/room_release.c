@@ -118,6 +118,12 @@ enum step_result step_destroying(struct room *room, const struct room_answer *an
     if (answer_is_error(answer, "item-not-found")) {
         return is_gone(room, now);
     }
+    if (answer_is_error(answer, "handed-over")) {
+        room_set_persistent(room, false);
+        room_note(room, ROOM_HANDED_OVER, NULL, NULL, 0, 0);
+        room_enter_step(room, ROOM_IDLE);
+        return STEP_MORE;
+    }
     if (answer->status != ANSWER_OK) {
         return release_failed(room, "the room's destruction", answer, now);
     }

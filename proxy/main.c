@@ -216,6 +216,8 @@ static void proxy_tear_down(struct proxy *p)
     }
     if (p->service)
         service_stop(p->service);
+    if (p->loop)
+        loop_on_tick(p->loop, NULL, NULL);
     loop_drop_conns(p->loop);
     listener_free(p->listener);
     sessions_free(p->sessions);

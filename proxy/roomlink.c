@@ -71,6 +71,7 @@ static void on_note(void *ctx, const struct room_note *note)
         [ROOM_LOBBY_REPAIRED] = {LOG_LEVEL_INFO, "lobby room was missing and is made again"},
         [ROOM_CREATED] = {LOG_LEVEL_INFO, "room made for a lobby user"},
         [ROOM_RELEASED] = {LOG_LEVEL_INFO, "room is empty and was destroyed"},
+        [ROOM_HANDED_OVER] = {LOG_LEVEL_INFO, "room is held by another instance from now on"},
         [ROOM_GIVEN_BACK] = {LOG_LEVEL_INFO, "room is given back to Prosody"},
         [ROOM_FORGOTTEN] = {LOG_LEVEL_INFO, "room is gone and forgotten"},
         [ROOM_FAILED] = {LOG_LEVEL_WARN, "room request failed"},
@@ -92,6 +93,14 @@ static void on_unkept(void *ctx, const char *room)
 
     if (link->proxy->state)
         state_release(link->proxy->state, room);
+}
+
+static void on_waiting(void *ctx, const char *room, bool is_waiting)
+{
+    struct roomlink *link = ctx;
+
+    if (link->proxy->state)
+        state_waiting(link->proxy->state, room, is_waiting);
 }
 
 static void on_up(void *ctx, int64_t now)
@@ -126,7 +135,8 @@ struct roomlink *roomlink_new(struct proxy *proxy)
                                           .request = on_request,
                                           .settle = on_settle,
                                           .note = on_note,
-                                          .unkept = on_unkept};
+                                          .unkept = on_unkept,
+                                          .waiting = on_waiting};
     tasks_init(&link->tasks, proxy);
     proxy->rooms = rooms_new(&proxy->config->lobby, &link->actions);
     proxy->service = service_new(proxy, &service_events, link);

@@ -31,6 +31,12 @@ static void place_free(struct session_place *place)
     free(place);
 }
 
+static void forget_answers(struct session *s)
+{
+    while (s->answers)
+        session_forget_answer(s, s->answers);
+}
+
 static void session_free(struct session *s)
 {
     while (s->places) {
@@ -39,7 +45,7 @@ static void session_free(struct session *s)
         s->places = place->next;
         place_free(place);
     }
-    session_drop_added(s, 0);
+    forget_answers(s);
     sm_done(&s->sm);
     token_done(&s->token);
     free(s->full_jid);
@@ -195,6 +201,10 @@ void session_leave(struct sessions *table, struct session *s, bool clean, int64_
         session_end(table, s, now);
         return;
     }
+    /* Prosody brings them again, to whichever instance; only where the counts differ it is ours to.
+     */
+    if (sm_is_even(&s->sm))
+        forget_answers(s);
     s->until = now + s->resume_ms;
     rooms_suspended(table->rooms, s->full_jid, s->until, now);
 }
@@ -259,33 +269,70 @@ void session_exit(struct session *s, const char *room, bool is_lobby)
     }
 }
 
-bool session_keep_added(struct session *s, const char *stanza)
+struct session_answer *session_keep_answer(struct session *s, const char *stanza, int64_t now)
 {
-    struct session_added **end = &s->added;
-    struct session_added *added;
+    struct session_answer **end = &s->answers;
+    struct session_answer *answer;
 
-    if (s->added_len >= SESSION_ADDED_MAX || !(added = calloc(1, sizeof *added)))
-        return false;
-    added->stanza = strdup(stanza);
-    if (!added->stanza) {
-        free(added);
-        return false;
+    if (s->answers_len >= SESSION_ANSWERS_MAX || !(answer = calloc(1, sizeof *answer)))
+        return NULL;
+    answer->stanza = strdup(stanza);
+    if (!answer->stanza) {
+        free(answer);
+        return NULL;
     }
+    answer->number = ++s->answers_made;
+    answer->since = now;
     while (*end)
         end = &(*end)->next;
-    *end = added;
-    s->added_len++;
-    return true;
+    *end = answer;
+    s->answers_len++;
+    return answer;
 }
 
-void session_drop_added(struct session *s, size_t left)
+struct session_answer *session_find_answer(struct session *s, uint64_t number)
 {
-    while (s->added_len > left) {
-        struct session_added *added = s->added;
+    struct session_answer *at = s->answers;
 
-        s->added = added->next;
-        s->added_len--;
-        free(added->stanza);
-        free(added);
+    while (at && at->number != number)
+        at = at->next;
+    return at;
+}
+
+void session_forget_answer(struct session *s, struct session_answer *answer)
+{
+    struct session_answer **at = &s->answers;
+
+    while (*at != answer)
+        at = &(*at)->next;
+    *at = answer->next;
+    s->answers_len--;
+    free(answer->stanza);
+    free(answer);
+}
+
+void session_acknowledged(struct session *s, uint32_t h)
+{
+    struct session_answer *next;
+
+    if (sm_is_behind(h, s->sm.down.to))
+        return; /* more than there was: whatever comes of it, nothing is over yet */
+    for (struct session_answer *at = s->answers; at; at = next) {
+        next = at->next;
+        if (at->is_early && at->is_hidden && !sm_is_behind(at->at, h) &&
+            !sm_is_behind(at->hidden_at, h))
+            session_forget_answer(s, at);
+    }
+}
+
+void session_resumed(struct session *s, uint32_t h)
+{
+    struct session_answer *next;
+
+    session_acknowledged(s, h);
+    for (struct session_answer *at = s->answers; at; at = next) {
+        next = at->next;
+        if (!at->is_early || (at->number != 0 && sm_is_behind(at->at, h)))
+            session_forget_answer(s, at);
     }
 }

@@ -16,8 +16,8 @@ struct stream;
 
 /* Rooms one session may be in: Jitsi's clients are in two. */
 #define SESSION_PLACES_MAX 64
-/* Stanzas of ours a client has not acknowledged yet. */
-#define SESSION_ADDED_MAX 64
+/* Stanzas of a client that we answered and Prosody has not yet answered the ping for. */
+#define SESSION_ANSWERS_MAX 32
 
 struct session_place {
     char *room; /* canonical room JID */
@@ -27,9 +27,16 @@ struct session_place {
     struct session_place *next;
 };
 
-struct session_added {
+/* An answer of ours, from the ping that stands in for what it answers (xmpp/stand_in.h) until Prosody
+ * has answered that one, which brings it to the client. Only one that went out early, because Prosody
+ * was silent, is kept until the client has acknowledged it and the hidden answer behind it. */
+struct session_answer {
+    uint64_t number;
     char *stanza;
-    struct session_added *next;
+    int64_t since;
+    bool is_early, is_hidden; /* it went out; Prosody's answer came and was hidden */
+    uint32_t at, hidden_at;   /* where that was, in the client's count */
+    struct session_answer *next;
 };
 
 struct session {
@@ -38,8 +45,11 @@ struct session {
     struct session_place *places;
     size_t places_len;
     struct sm sm;
-    struct session_added *added; /* oldest first */
-    size_t added_len;
+    struct session_answer *answers; /* oldest first */
+    size_t answers_len;
+    uint64_t answers_made;
+    char probe_id[24]; /* of our ping for the address of a session from elsewhere; "": none was needed */
+    bool is_probed;    /* the answer was hidden: a ping of the client's makes up for both */
     struct token token; /* it began with, while it has no stream (wire fact 27) */
     bool is_token_unseen; /* it began elsewhere */
     char *resume_id; /* NULL: cannot be resumed */
@@ -75,7 +85,12 @@ struct session_place *session_find_place(struct session *s, const char *room, bo
 bool session_enter(struct session *s, const char *room, const char *nick, bool is_lobby);
 void session_exit(struct session *s, const char *room, bool is_lobby);
 
-/* Keeps a copy of a stanza of ours until the client acknowledges it; false over the limit. */
-bool session_keep_added(struct session *s, const char *stanza);
-/* The client acknowledged: only the newest `left` are kept. */
-void session_drop_added(struct session *s, size_t left);
+/* Keeps a copy of an answer of ours; NULL over the limit or out of memory. */
+struct session_answer *session_keep_answer(struct session *s, const char *stanza, int64_t now);
+struct session_answer *session_find_answer(struct session *s, uint64_t number);
+void session_forget_answer(struct session *s, struct session_answer *answer);
+/* The client acknowledged h. */
+void session_acknowledged(struct session *s, uint32_t h);
+/* The client resumed with h: what he has not seen comes again from Prosody, or was never handled there;
+ * what stays was seen, or has only us to come from. */
+void session_resumed(struct session *s, uint32_t h);

@@ -40,7 +40,9 @@ void stream_name(struct stream *s)
 void stream_forget_join(struct stream *s)
 {
     loop_undefer(s->proxy->loop, &s->settle);
+    loop_undefer(s->proxy->loop, &s->addressed);
     s->join = 0;
+    s->probe = false;
     s->join_is_settled = false;
     s->proxy->owner_sets_held -= s->is_owner_set ? 1 : 0;
     s->is_owner_set = false;
@@ -92,6 +94,11 @@ static void settle(struct deferred *work)
     stream_carry_out((struct stream *)((char *)work - offsetof(struct stream, settle)));
 }
 
+static void addressed(struct deferred *work)
+{
+    stream_go_on_addressed((struct stream *)((char *)work - offsetof(struct stream, addressed)));
+}
+
 /* Lets go of the rooms and of the session: held joins, owner forms in flight, places. */
 static void leave(struct stream *s, bool clean)
 {
@@ -131,13 +138,15 @@ static void tell_error(struct stream *s, const char *condition, const char *text
 }
 
 /* Prosody is told as the client would have: a stream that the proxy ends for an error is over, one
- * that broke may be resumed. */
-static void close_server(struct stream *s, const struct close_kind *kind, uint16_t code,
-                         const char *text, size_t len)
+ * that broke may be resumed. Unless the counts of both ends differ: another instance would take one
+ * for the other, and lose a stanza in silence, so the session is over and the client begins a new
+ * one. */
+static void close_server(struct stream *s, const struct close_kind *kind, bool is_uneven,
+                         uint16_t code, const char *text, size_t len)
 {
     struct buf out = BUF_INIT;
 
-    if (kind->error && kind->error[0]) {
+    if ((kind->error && kind->error[0]) || is_uneven) {
         framing_close(&out);
         if (!out.failed)
             wsock_send(s->server, out.data, out.len);
@@ -162,12 +171,13 @@ static void end(struct stream *s, enum close_reason reason, const char *detail, 
                 const char *text, size_t len)
 {
     const struct close_kind *kind = &close_kinds[reason];
+    bool is_uneven = s->server && s->session && !sm_is_even(&s->session->sm);
 
     if (s->state == STREAM_ENDED)
         return;
     log_end(s, kind, detail);
     s->state = STREAM_ENDED;
-    leave(s, s->is_closing || kind->error);
+    leave(s, s->is_closing || kind->error || is_uneven);
     if (s->upstream)
         upstream_cancel(s->upstream);
     s->upstream = NULL;
@@ -182,7 +192,7 @@ static void end(struct stream *s, enum close_reason reason, const char *detail, 
                         kind->code == CLOSE_CARRIED ? len : strlen(kind->text));
     s->client = NULL;
     if (s->server)
-        close_server(s, kind, code, text, len);
+        close_server(s, kind, is_uneven, code, text, len);
     loop_defer(s->proxy->loop, &s->release);
 }
 
@@ -456,6 +466,7 @@ static struct stream *stream_make(struct proxy *proxy, const struct peer_identit
     s->ordinal = ++proxy->last_ordinal;
     s->release.run = release;
     s->settle.run = settle;
+    s->addressed.run = addressed;
     s->next = proxy->streams;
     s->link = &proxy->streams;
     if (s->next)
@@ -536,8 +547,11 @@ static void tick(struct stream *s, const struct config *config, int64_t now)
         if (s->owner_sets[i].id && now - s->owner_sets[i].since > STREAM_OWNER_SET_MS)
             stream_forget_owner_set(s, i, now);
     }
+    stream_tick_answers(s, now);
     if (!s->is_logged_in && now - s->since > config->limits.handshake_timeout_ms)
         stream_end(s, CLOSE_HANDSHAKE_TIMEOUT, NULL);
+    else if (s->probe && now - s->held_since > STREAM_PROBE_MS)
+        stream_end(s, CLOSE_PROSODY_LOST, "whose session it is could not be learnt");
     else if (s->full_since && now - s->full_since > STREAM_STALL_MS)
         stream_end(s, CLOSE_STALLED, NULL);
     else if (s->state == STREAM_OPEN &&

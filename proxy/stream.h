@@ -23,6 +23,8 @@ enum stream_state {
 #define STREAM_OWNER_SET_MS 5000      /* then a room no longer waits for the answer */
 #define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
 #define STREAM_JOINS_MAX 16           /* on their way at a time */
+#define STREAM_ANSWER_MS 1000         /* an answer of ours goes out without Prosody's */
+#define STREAM_PROBE_MS 10000         /* nor is the address of a session waited for any longer */
 /* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
 #define STREAM_STALL_MS 30000
 
@@ -64,8 +66,8 @@ struct stream {
     struct session *session; /* NULL once it went on elsewhere */
     char *resume_id;
     uint32_t resume_h; /* what the client said it has, in its own count */
-    bool probe;        /* our own ping asks for the address of a session resumed here */
-    char probe_id[24];
+    bool probe;        /* what is held waits for the address of a session resumed here */
+    struct deferred addressed;
 
     /* A held join. */
     uint64_t join; /* its id, 0 when none is held */
@@ -137,17 +139,27 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len);
 void stream_server_failed(struct stream *s, const char *data, size_t len);
 /* Only learns; the caller forwards. */
 void stream_server_enabled(struct stream *s, const char *data, size_t len);
-/* Whether a message answers our ping for the address: then it is not the client's. */
+/* The address of a session that began elsewhere: a stanza of the client's that needs it waits; learnt
+ * from what Prosody sends (wire fact 25). */
+void stream_ask_address(struct stream *s, const char *data, size_t len);
+void stream_go_on_addressed(struct stream *s); /* what waited is looked at again */
+void stream_learn_address(struct stream *s, const char *data, size_t len);
+/* Whether an iq answers a ping of ours: then it is not the client's, and was dealt with. */
 bool stream_probe_answered(struct stream *s, const char *data, size_t len);
+bool stream_stand_in_answered(struct stream *s, const char *data, size_t len);
+/* Whether an iq of the client's was answered to bring the two counts of a session together again. */
+bool stream_evens_out(struct stream *s, const struct element *e);
 /* A client's stanza that goes on as it is, counted. */
 void stream_forward(struct stream *s, const char *data, size_t len);
 /* Joins, stream_join.c. True when the join was taken into the rooms' hands. */
 bool stream_take_join(struct stream *s, const struct muc_room *room, const char *data, size_t len);
 /* True when a change of that room was held back. */
 bool stream_owner_set_waits(struct stream *s, const char *room, const char *data, size_t len);
-/* Answers a stanza in place of Prosody, with a stanza error. */
+/* Answers a stanza in place of Prosody, with a stanza error: stream_answer.c. */
 void stream_answer(struct stream *s, const struct element *e, const char *type,
                    const char *condition, const char *text);
+/* Once a second: answers that wait for a Prosody that is silent go out. */
+void stream_tick_answers(struct stream *s, int64_t now);
 /* The rooms' verdict on a held join, maybe under rooms_join itself. */
 void stream_settled(struct stream *s, const struct room_verdict *verdict);
 /* Carries a settled verdict out. */

@@ -72,8 +72,13 @@ static void presence(struct stream *s, const struct element *e, const char *data
         return;
     }
     if (!s->session->full_jid) {
-        /* Whose it is must be known before it can be judged, and Prosody refuses it too. */
-        stream_end(s, CLOSE_NOT_BOUND, NULL);
+        /* Whose it is must be known before it can be judged; Prosody refuses it before the bind. */
+        if (!s->session->is_token_unseen)
+            stream_end(s, CLOSE_NOT_BOUND, NULL);
+        else if (is_leave(e))
+            stream_forward(s, data, len);
+        else
+            stream_ask_address(s, data, len);
         return;
     }
     if (is_leave(e) && !element_attribute(e, "to"))
@@ -159,7 +164,7 @@ static void iq(struct stream *s, const struct element *e, const char *data, size
 {
     if (element_child(e, NS_BIND, "bind"))
         bind_requested(s, e);
-    else if (muc_is_owner_set(e) && owner_set(s, e, data, len))
+    else if ((muc_is_owner_set(e) && owner_set(s, e, data, len)) || stream_evens_out(s, e))
         return;
     if (s->state == STREAM_OPEN)
         stream_forward(s, data, len);
@@ -231,7 +236,8 @@ void stream_client_message(struct stream *s, const char *data, size_t len)
         stream_client_resume(s, e, data, len);
         return;
     case STANZA_SM_ENABLE:
-        if (s->session)
+        /* A second one is refused, and counting goes on. */
+        if (s->session && !s->session->sm.enabled)
             sm_start_up(&s->session->sm);
         break;
     case STANZA_SASL_AUTH:

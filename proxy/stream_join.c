@@ -11,26 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Answers a stanza in place of Prosody: the client's count goes up by one that Prosody never saw,
- * and Prosody's by one that we added. */
-void stream_answer(struct stream *s, const struct element *e, const char *type,
-                   const char *condition, const char *text)
-{
-    struct session *session = s->session;
-    struct buf out = BUF_INIT;
-
-    stanza_error(&out, e, session->full_jid, type, condition, text);
-    if (out.failed)
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    else if (session->sm.enabled &&
-             (!sm_withheld(&session->sm.up) || !sm_added(&session->sm.down) ||
-              !session_keep_added(session, out.data)))
-        stream_end(s, CLOSE_TOO_MUCH, "refused joins without an acknowledgement");
-    else
-        stream_send_client(s, out.data, out.len);
-    buf_done(&out);
-}
-
 static bool hold(struct stream *s, const char *room, const char *data, size_t len)
 {
     s->held = malloc(len);

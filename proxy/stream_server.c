@@ -222,6 +222,8 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
 {
     enum stanza_kind kind = stanza_peek(data, len);
 
+    if (stanza_is_counted(kind))
+        stream_learn_address(s, data, len);
     switch (kind) {
     case STANZA_SM_ACK:
         stream_server_ack(s, data, len);
@@ -255,7 +257,7 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
         message(s, data, len);
         break;
     case STANZA_IQ:
-        if (s->probe && stream_probe_answered(s, data, len))
+        if (stream_probe_answered(s, data, len) || stream_stand_in_answered(s, data, len))
             return;
         iq(s, data, len);
         break;

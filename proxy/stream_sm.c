@@ -6,6 +6,7 @@
 #include "proxy/service.h"
 #include "proxy/stream.h"
 #include "xmpp/ns.h"
+#include "xmpp/stanza.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ void stream_client_ack(struct stream *s, const struct element *e, const char *da
         stream_send_server(s, data, len);
         return;
     }
-    session_drop_added(session, sm_added_after(&session->sm.down, h));
+    session_acknowledged(session, h);
     translated = sm_ack(&session->sm.down, h);
     if (translated == h) {
         stream_send_server(s, data, len);
@@ -173,66 +174,154 @@ static void take_over(struct stream *s, struct session *former)
     }
 }
 
-/* Ours that the client had not acknowledged are sent again, at their new place. */
-static void send_added_again(struct stream *s)
+/* Of our early answers only those are left to send that no answer of Prosody's stands behind; the
+ * others the client has. */
+static void send_answers_again(struct stream *s, uint32_t h)
 {
     struct session *session = s->session;
 
-    for (struct session_added *at = session->added; at && s->state == STREAM_OPEN; at = at->next) {
+    for (struct session_answer *at = session->answers, *next; at; at = next) {
+        next = at->next;
+        if (at->number != 0 || !sm_is_behind(at->at, h))
+            continue;
         if (!sm_added(&session->sm.down)) {
-            stream_end(s, CLOSE_TOO_MUCH, "refused joins without an acknowledgement");
+            stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
             return;
         }
+        at->at = at->hidden_at = session->sm.down.to;
         stream_send_client(s, at->stanza, strlen(at->stanza));
+        if (s->state != STREAM_OPEN)
+            return;
     }
 }
 
-/* A session this instance does not know (another's, or from before a restart). Both ends agree on
- * the counters, but whose it is has to be learnt (wire fact 25): a ping of ours on his stream is
- * answered to his address, and neither he nor his count sees any of it. Until then he is held. */
+/* A session this instance does not know: another's, or from before a restart. Both ends agree on
+ * the counts, since whatever we answer counts for both (stream_answer.c). Whose it is shows with
+ * the first stanza from Prosody. */
 static void resumed_unknown(struct stream *s, uint32_t server_h)
+{
+    struct session *session = s->session;
+
+    session->is_token_unseen = true;
+    session->sm.enabled = session->sm.agreed = true;
+    session->sm.up.from = session->sm.up.to = server_h;
+    session->sm.down.from = session->sm.down.to = s->resume_h;
+    if (!session_resumable(s->proxy->sessions, session, s->resume_id, RESUME_DEFAULT_S * 1000))
+        log_no_table(s);
+    stream_go_on(s);
+}
+
+/* Nothing came yet: a ping of ours on his stream is answered to his address. It is one stanza that
+ * only Prosody counts, and its answer one that the client does not see; see stream_evens_out. */
+static void probe(struct stream *s)
 {
     struct session *session = s->session;
     struct buf out = BUF_INIT;
     uint64_t random;
 
-    session->is_token_unseen = true;
-    session->sm.enabled = true;
-    session->sm.up.from = session->sm.up.to = server_h;
-    session->sm.down.from = session->sm.down.to = s->resume_h;
-    if (!session_resumable(s->proxy->sessions, session, s->resume_id, RESUME_DEFAULT_S * 1000))
-        log_no_table(s);
     loop_random(s->proxy->loop, &random, sizeof random);
-    snprintf(s->probe_id, sizeof s->probe_id, "v%016llx", (unsigned long long)random);
-    service_ping(&out, s->probe_id);
-    if (out.failed || !sm_added(&session->sm.up)) {
+    snprintf(session->probe_id, sizeof session->probe_id, "v%016llx", (unsigned long long)random);
+    service_ping(&out, session->probe_id);
+    if (out.failed || !sm_added(&session->sm.up))
         stream_end(s, CLOSE_NO_MEMORY, NULL);
-    } else {
-        s->probe = true;
+    else
         stream_send_server(s, out.data, out.len);
-    }
     buf_done(&out);
+}
+
+void stream_ask_address(struct stream *s, const char *data, size_t len)
+{
+    s->held = malloc(len);
+    if (!s->held) {
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+        return;
+    }
+    memcpy(s->held, data, len);
+    s->held_len = len;
+    s->held_since = loop_now(s->proxy->loop);
+    s->probe = true;
+    transport_stop(s->client, TRANSPORT_HELD);
+    if (!s->session->probe_id[0])
+        probe(s);
+}
+
+void stream_learn_address(struct stream *s, const char *data, size_t len)
+{
+    const struct element *e;
+    const char *to;
+
+    if (!s->session || !s->session->is_token_unseen || s->session->full_jid)
+        return;
+    e = stream_parse_server(s, data, len);
+    to = e ? element_attribute(e, "to") : NULL;
+    if (!to || !session_bind(s->session, to))
+        return; /* to the bare address, say: the next one tells */
+    stream_name(s);
+    if (s->probe)
+        loop_defer(s->proxy->loop, &s->addressed);
+}
+
+void stream_go_on_addressed(struct stream *s)
+{
+    char *held = s->held;
+    size_t len = s->held_len;
+
+    if (s->state != STREAM_OPEN || !s->probe || !held)
+        return;
+    s->held = NULL;
+    stream_forget_join(s);
+    stream_client_message(s, held, len);
+    free(held);
+    if (s->state == STREAM_OPEN)
+        stream_go_on(s);
 }
 
 bool stream_probe_answered(struct stream *s, const char *data, size_t len)
 {
+    struct session *session = s->session;
     const struct element *e;
-    const char *id, *to;
+    const char *id;
 
-    if (!memmem(data, len, s->probe_id, strlen(s->probe_id)))
+    if (!session || !session->probe_id[0] ||
+        !memmem(data, len, session->probe_id, strlen(session->probe_id)))
         return false;
     e = stream_parse_server(s, data, len);
     id = e ? element_attribute(e, "id") : NULL;
-    if (!id || strcmp(id, s->probe_id) != 0)
+    if (!id || strcmp(id, session->probe_id) != 0 || element_attribute(e, "from"))
         return false;
-    to = element_attribute(e, "to");
-    s->probe = false;
-    if (!s->session || !to || !session_bind(s->session, to) || !sm_withheld(&s->session->sm.down)) {
-        stream_end(s, CLOSE_NO_MEMORY, "the resumed session's address could not be learnt");
-        return true;
+    session->is_probed = true;
+    if (!sm_withheld(&session->sm.down))
+        stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
+    return true;
+}
+
+/* After a probe Prosody counts one stanza more each way than the client. The next time he pings his
+ * server the ping stays here and we answer it, one more each way for him: from then on the counts
+ * are the same again, and the session may go on anywhere. */
+bool stream_evens_out(struct stream *s, const struct element *e)
+{
+    struct session *session = s->session;
+    const char *type = element_attribute(e, "type"), *to = element_attribute(e, "to");
+    const char *id = element_attribute(e, "id");
+    struct session_answer *kept = NULL;
+    struct buf out = BUF_INIT;
+
+    if (!session || !session->is_probed || !session->full_jid || !id || !type ||
+        strcmp(type, "get") != 0 || !element_child(e, NS_PING, "ping") ||
+        (to && strcmp(to, s->proxy->config->xmpp.domain) != 0))
+        return false;
+    stanza_result(&out, e, session->full_jid);
+    kept = out.failed ? NULL : session_keep_answer(session, out.data, loop_now(s->proxy->loop));
+    if (!kept || !sm_withheld(&session->sm.up) || !sm_added(&session->sm.down)) {
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+    } else {
+        kept->number = 0; /* no answer of Prosody's brings it again */
+        kept->is_early = kept->is_hidden = true;
+        kept->at = kept->hidden_at = session->sm.down.to;
+        session->is_probed = false;
+        stream_send_client(s, out.data, out.len);
     }
-    stream_name(s);
-    stream_go_on(s);
+    buf_done(&out);
     return true;
 }
 
@@ -257,17 +346,17 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
     take_over(s, former);
     stream_name(s);
     translated = sm_rewind(&former->sm.up, h);
-    session_drop_added(former, sm_added_after(&former->sm.down, s->resume_h));
+    session_resumed(former, s->resume_h);
     sm_rewind(&former->sm.down, s->resume_h);
     if (translated == h) {
         stream_send_client(s, data, len);
     } else {
         send_resume(s, "resumed", translated, stream_send_client);
     }
-    if (s->state != STREAM_OPEN)
-        return;
-    send_added_again(s);
-    stream_go_on(s);
+    if (s->state == STREAM_OPEN)
+        send_answers_again(s, s->resume_h);
+    if (s->state == STREAM_OPEN)
+        stream_go_on(s);
 }
 
 /* <failed/> with the client's count of what was handled (XEP-0198 section 5, wire fact 24). */
@@ -298,8 +387,8 @@ void stream_server_failed(struct stream *s, const char *data, size_t len)
 
     if (s->awaits_resume && former && !former->stream)
         session_leave(s->proxy->sessions, former, true, loop_now(s->proxy->loop));
-    else if (!s->awaits_resume && s->session)
-        sm_done(&s->session->sm); /* <enable/> was refused */
+    else if (!s->awaits_resume && s->session && !s->session->sm.agreed)
+        sm_done(&s->session->sm); /* <enable/> was refused; a second one always is */
     s->awaits_resume = false;
     if (!is_sent)
         stream_send_client(s, data, len);

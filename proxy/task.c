@@ -383,10 +383,31 @@ static void send_task(struct task *t)
     }
 }
 
-/* Written down, or not to be: only what is written down is made persistent. */
-static void on_written(void *ctx, bool is_written)
+static void go_on(struct task *t)
+{
+    if (!t->is_done)
+        send_task(t);
+    else if (t->outstanding == 0)
+        loop_defer(t->tasks->proxy->loop, &t->tasks->finish);
+}
+
+/* Another instance may have people waiting in the lobby, whom nobody else can see (wire fact 12).
+ */
+static void on_parted(void *ctx, enum state_outcome outcome)
 {
     struct task *t = ctx;
+
+    t->outstanding--;
+    if (outcome == STATE_HANDED_OVER)
+        done(t, ANSWER_ERROR, "handed-over");
+    go_on(t);
+}
+
+/* Written down, or not to be: only what is written down is made persistent. */
+static void on_written(void *ctx, enum state_outcome outcome)
+{
+    struct task *t = ctx;
+    bool is_written = outcome == STATE_DONE;
 
     t->outstanding--;
     t->answer.not_kept = !is_written;
@@ -395,25 +416,27 @@ static void on_written(void *ctx, bool is_written)
     } else if (!is_written) {
         t->persistent = -1;
     }
-    if (!t->is_done)
-        send_task(t);
-    else if (t->outstanding == 0)
-        loop_defer(t->tasks->proxy->loop, &t->tasks->finish);
+    go_on(t);
 }
 
-/* What makes a room persistent is written down first: it must be found after a crash (wire fact
- * 17). */
+/* What concerns other processes, or the next, goes to the state file first: what makes a room
+ * persistent (it must be found after a crash, wire fact 17), and what ends it. */
 static void begin(struct task *t)
 {
     bool is_kept = (t->kind == REQUEST_SUBMIT || t->kind == REQUEST_CREATE) && t->persistent == 1;
 
-    if (!is_kept || !t->tasks->proxy->state) {
+    if (!t->tasks->proxy->state || (!is_kept && t->kind != REQUEST_DESTROY)) {
         send_task(t);
         return;
     }
     t->outstanding++;
+    if (t->kind == REQUEST_DESTROY) {
+        if (!state_part(t->tasks->proxy->state, t->room, on_parted, t))
+            on_parted(t, STATE_UNWRITTEN);
+        return;
+    }
     if (!state_hold(t->tasks->proxy->state, t->room, on_written, t))
-        on_written(t, false);
+        on_written(t, STATE_UNWRITTEN);
 }
 
 /* Out of memory: told without any. Over so many at once a room waits for the next start. */

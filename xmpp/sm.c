@@ -22,8 +22,8 @@ struct sm_mark {
     bool added;
 };
 
-/* Whether position a comes later than b. Half the circle is far more than can be outstanding. */
-static bool is_behind(uint32_t a, uint32_t b)
+/* Half the circle is far more than can be outstanding. */
+bool sm_is_behind(uint32_t a, uint32_t b)
 {
     uint32_t distance = a - b;
     return distance != 0 && distance < UINT32_C(0x80000000);
@@ -44,7 +44,7 @@ void sm_done(struct sm *sm)
 {
     direction_done(&sm->up);
     direction_done(&sm->down);
-    sm->enabled = false;
+    sm->enabled = sm->agreed = false;
 }
 
 static void direction_start(struct sm_direction *d)
@@ -63,7 +63,7 @@ void sm_start_up(struct sm *sm)
 void sm_start_down(struct sm *sm)
 {
     direction_start(&sm->down);
-    sm->enabled = true;
+    sm->enabled = sm->agreed = true;
 }
 
 static bool add_mark(struct sm_direction *d, uint32_t position, bool added)
@@ -109,7 +109,8 @@ uint32_t sm_translate(const struct sm_direction *d, uint32_t receiver_h)
     uint32_t sender_h = receiver_h + (d->from - d->to);
 
     /* Marks are in order: those behind h are the last ones. */
-    for (size_t i = d->marks_len; i > 0 && is_behind(d->marks[i - 1].position, receiver_h); i--) {
+    for (size_t i = d->marks_len; i > 0 && sm_is_behind(d->marks[i - 1].position, receiver_h);
+         i--) {
         if (d->marks[i - 1].added)
             sender_h++;
         else
@@ -125,9 +126,9 @@ uint32_t sm_ack(struct sm_direction *d, uint32_t receiver_h)
 
     /* A receiver that claims more than it was sent is wrong; the sender will see that from the
      * answer, and what we know must survive it. */
-    if (is_behind(receiver_h, d->to))
+    if (sm_is_behind(receiver_h, d->to))
         return sender_h;
-    while (passed < d->marks_len && !is_behind(d->marks[passed].position, receiver_h))
+    while (passed < d->marks_len && !sm_is_behind(d->marks[passed].position, receiver_h))
         passed++;
     if (passed > 0) {
         d->marks_len -= passed;
@@ -144,11 +145,18 @@ uint32_t sm_rewind(struct sm_direction *d, uint32_t receiver_h)
     return d->from;
 }
 
+bool sm_is_even(const struct sm *sm)
+{
+    return sm->up.from == sm->up.to && sm->down.from == sm->down.to && sm->up.marks_len == 0 &&
+           sm->down.marks_len == 0;
+}
+
 size_t sm_added_after(const struct sm_direction *d, uint32_t receiver_h)
 {
     size_t count = 0;
 
-    for (size_t i = d->marks_len; i > 0 && is_behind(d->marks[i - 1].position, receiver_h); i--) {
+    for (size_t i = d->marks_len; i > 0 && sm_is_behind(d->marks[i - 1].position, receiver_h);
+         i--) {
         if (d->marks[i - 1].added)
             count++;
     }

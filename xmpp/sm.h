@@ -23,14 +23,18 @@ struct sm_direction {
 #define SM_MARKS_MAX 1024 /* over it the stream must be closed: sm_* return false */
 
 struct sm {
-    bool enabled;                    /* counting */
+    bool enabled;                    /* counting, since the client's <enable/> */
+    bool agreed;                     /* the server's <enabled/> came: nothing ends it any more */
     struct sm_direction up, down;    /* client to server, server to client */
 };
+
+/* Whether count a comes later than b: counts wrap. */
+bool sm_is_behind(uint32_t a, uint32_t b);
 
 void sm_init(struct sm *sm);
 void sm_done(struct sm *sm);
 /* <enable/> was sent by the client (up counts from here) / <enabled/> by the server (down does).
- * Each begins its direction at zero. When <failed/> answers instead: sm_done. */
+ * Each begins its direction at zero. When <failed/> answers instead: sm_done, unless it is agreed. */
 void sm_start_up(struct sm *sm);
 void sm_start_down(struct sm *sm);
 
@@ -51,5 +55,8 @@ uint32_t sm_translate(const struct sm_direction *d, uint32_t receiver_h);
  * still wanted must be added again). Returns what sm_translate did. For up at <resumed/> with its
  * h, for down then with the h of the client's <resume/>. */
 uint32_t sm_rewind(struct sm_direction *d, uint32_t receiver_h);
+/* Whether both ends' counts are the same numbers wherever the session goes on: nothing withheld or added
+ * that is not made up for, or not acknowledged yet. */
+bool sm_is_even(const struct sm *sm);
 /* How many of our added stanzas lie behind h in the receiver's count: those it has not seen. */
 size_t sm_added_after(const struct sm_direction *d, uint32_t receiver_h);

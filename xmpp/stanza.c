@@ -149,3 +149,12 @@ void stanza_error(struct buf *out, const struct element *request, const char *to
     }
     buf_printf(out, "</error></%s>", request->name);
 }
+
+void stanza_result(struct buf *out, const struct element *request, const char *to_jid)
+{
+    buf_printf(out, "<iq xmlns='%s' type='result'", NS_CLIENT);
+    add_attribute(out, "id", element_attribute(request, "id"));
+    add_attribute(out, "from", element_attribute(request, "to"));
+    add_attribute(out, "to", to_jid);
+    buf_add_str(out, "/>");
+}

@@ -45,3 +45,6 @@ enum stanza_kind stanza_peek(const char *msg, size_t len);
  * may be NULL. Appends to out; out->failed tells of lack of memory. */
 void stanza_error(struct buf *out, const struct element *request, const char *to_jid,
                   const char *type, const char *condition, const char *text);
+/* The empty result that answers an iq of the client's, as it would come from the address it was sent to
+ * (to to_jid). */
+void stanza_result(struct buf *out, const struct element *request, const char *to_jid);

@@ -139,8 +139,9 @@ static void script_settle(void *ctx, uint64_t join, const struct room_verdict *v
 
 static void script_note(void *ctx, const struct room_note *note)
 {
-    static const char *const kinds[] = {"on",       "repaired",  "created", "released", "given",
-                                        "forgotten", "failed", "granted"};
+    static const char *const kinds[] = {"on",         "repaired", "created",   "released",
+                                        "handed over", "given",   "forgotten", "failed",
+                                        "granted"};
     struct script *script = ctx;
 
     assert_string_equal(note->room, ROOM);

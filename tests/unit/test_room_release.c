@@ -145,6 +145,12 @@ static const struct scenario scenarios[] = {
         {"roles", "destroy"},
         {"error item-not-found", "*forgotten"},
         {"count 0", ""})},
+    {"another instance has people waiting for it", STEPS(
+        TURNED_ON,
+        {"gone lou", "roles"},
+        {"roles", "destroy"},
+        {"error handed-over", "*handed over"},
+        {"count 0", ""})},
     {"found gone by a lobby user's join", STEPS(
         TURNED_ON,
         {"enter lou member", ""},

@@ -21,7 +21,7 @@ static int64_t now;
 static char folder[] = "/tmp/vestibule-state-XXXXXX";
 static char file[256];
 static char found[512];
-static int written, unwritten;
+static int written, unwritten, handed_over;
 
 uv_loop_t *loop_uv(struct loop *loop)
 {
@@ -39,10 +39,11 @@ static void on_found(void *ctx, const char *room)
     strcat(found, " ");
 }
 
-static void on_done(void *ctx, bool is_written)
+static void on_done(void *ctx, enum state_outcome outcome)
 {
-    written += is_written;
-    unwritten += !is_written;
+    written += outcome == STATE_DONE;
+    unwritten += outcome == STATE_UNWRITTEN;
+    handed_over += outcome == STATE_HANDED_OVER;
 }
 
 static void settle(void)
@@ -78,7 +79,7 @@ static int set_up(void **ctx)
 
     snprintf(command, sizeof command, "rm -rf %s && mkdir -m 700 %s", folder, folder);
     snprintf(file, sizeof file, "%s/state.db", folder);
-    written = unwritten = 0;
+    written = unwritten = handed_over = 0;
     now = 0;
     return system(command);
 }
@@ -221,6 +222,13 @@ static void test_newer_version(void **ctx)
     state_free(state);
 }
 
+static void tick(struct state *state)
+{
+    now += STATE_SWEEP_MS;
+    state_tick(state, now);
+    settle();
+}
+
 static void test_shared(void **ctx)
 {
     struct state *one = open_state();
@@ -234,14 +242,61 @@ static void test_shared(void **ctx)
     assert_true(state_hold(other, "b@r", on_done, NULL));
     settle();
     assert_int_equal(written, 2);
-    state_tick(other, now);
-    assert_string_equal(found, "");
+    tick(other);
+    assert_string_equal(found, ""); /* each has its own */
     state_free(one);
     assert_false(state_is_shared(other));
-    /* What the other one left behind. */
-    state_tick(other, now);
+    tick(other);
+    assert_string_equal(found, "a@r ");
+    tick(other);
+    assert_string_equal(found, "a@r "); /* told once */
+    state_free(other);
+    other = open_state();
     assert_string_equal(found, "a@r b@r ");
     state_free(other);
+}
+
+static void test_handed_over(void **ctx)
+{
+    struct state *one = open_state();
+    struct state *other = open_state();
+
+    assert_true(state_hold(one, "a@r", on_done, NULL));
+    state_waiting(other, "a@r", true);
+    settle();
+    assert_true(state_part(one, "a@r", on_done, NULL));
+    assert_true(state_part(one, "b@r", on_done, NULL));
+    settle();
+    assert_int_equal(handed_over, 1);
+    assert_int_equal(written, 2);
+    tick(other);
+    assert_string_equal(found, "a@r ");
+    state_release(one, "a@r"); /* no longer its own */
+    state_waiting(other, "a@r", false);
+    settle();
+    assert_true(state_part(other, "a@r", on_done, NULL));
+    settle();
+    assert_int_equal(written, 3);
+    state_free(one);
+    state_free(other);
+    other = open_state();
+    assert_string_equal(found, "a@r ");
+    state_free(other);
+}
+
+/* Whoever waited at a process that died waits no more. */
+static void test_dead_waiter(void **ctx)
+{
+    struct state *one = open_state();
+    struct state *other = open_state();
+
+    state_waiting(other, "a@r", true);
+    settle();
+    state_free(other);
+    assert_true(state_part(one, "a@r", on_done, NULL));
+    settle();
+    assert_int_equal(written, 1);
+    state_free(one);
 }
 
 int main(void)
@@ -255,6 +310,8 @@ int main(void)
         cmocka_unit_test_setup(test_full_disk, set_up),
         cmocka_unit_test_setup(test_newer_version, set_up),
         cmocka_unit_test_setup(test_shared, set_up),
+        cmocka_unit_test_setup(test_handed_over, set_up),
+        cmocka_unit_test_setup(test_dead_waiter, set_up),
     };
     int failed;
 

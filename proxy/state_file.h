@@ -1,0 +1,47 @@
+/*
+ * The state file itself: what the worker does with it. Blocking, no loop, no log.
+ *
+ * Each process that has it open has a slot, a byte it keeps locked in FILE-lock, and its rooms carry the
+ * slot's number; so whoever finds the byte unlocked knows that the holder is gone, however it went.
+ */
+#pragma once
+
+#include "proxy/state.h"
+
+#include <sys/queue.h>
+
+enum state_kind {
+    STATE_HOLD,
+    STATE_PART,
+    STATE_RELEASE,
+    STATE_WAITING,
+    STATE_WAITING_NO_MORE,
+    STATE_SWEEP, /* look for what others left; makes STATE_FOUND changes */
+    STATE_FOUND,
+};
+
+struct state_change {
+    STAILQ_ENTRY(state_change) link;
+    enum state_kind kind;
+    enum state_outcome outcome;
+    state_done done; /* the loop's side's */
+    void *ctx;
+    char room[];
+};
+
+STAILQ_HEAD(state_changes, state_change);
+
+/* NULL when out of memory. */
+struct state_change *state_change_new(enum state_kind kind, const char *room);
+
+struct state_file;
+struct state_file *state_file_new(const char *name); /* not opened yet; NULL when out of memory */
+void state_file_free(struct state_file *f);
+/* Opens it where it is not open. False: state_file_problem says why. */
+bool state_file_open(struct state_file *f);
+/* Carries a batch out, all of it or nothing, opening the file first if need be. Each change gets its
+ * outcome; what is found is added to the batch. A file that fails is opened anew by the next batch. */
+void state_file_write(struct state_file *f, struct state_changes *batch);
+const char *state_file_problem(const struct state_file *f); /* "" when all is well */
+const char *state_file_name(const struct state_file *f);
+bool state_file_is_shared(const struct state_file *f);
