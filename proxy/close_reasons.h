@@ -25,6 +25,7 @@
     X(INVALID_NAMESPACE, false, 1007, "invalid-namespace", "an element of no known namespace")     \
     X(NOT_BOUND, false, 1008, "not-authorized", "a join before login")                             \
     X(OUT_OF_ORDER, false, 1008, "policy-violation", "a stream opened again in its middle")        \
+    X(BAD_COUNT, false, 1008, "policy-violation", "a stanza count that is no number")              \
     X(STALLED, false, 1008, "policy-violation", "nothing was read for too long")                   \
     X(SERVER_TOO_LARGE, false, 1011, "internal-server-error", "over limits.server_stanza")         \
     X(TOO_LARGE, false, 1009, "policy-violation", "a message over the limits")                     \

@@ -319,8 +319,8 @@ void session_acknowledged(struct session *s, uint32_t h)
         return; /* more than there was: whatever comes of it, nothing is over yet */
     for (struct session_answer *at = s->answers; at; at = next) {
         next = at->next;
-        if (at->is_early && at->is_hidden && !sm_is_behind(at->at, h) &&
-            !sm_is_behind(at->hidden_at, h))
+        if (at->is_hidden && !sm_is_behind(at->hidden_at, h) &&
+            (at->is_silent || (at->is_early && !sm_is_behind(at->at, h))))
             session_forget_answer(s, at);
     }
 }
@@ -332,7 +332,7 @@ void session_resumed(struct session *s, uint32_t h)
     session_acknowledged(s, h);
     for (struct session_answer *at = s->answers; at; at = next) {
         next = at->next;
-        if (!at->is_early || (at->number != 0 && sm_is_behind(at->at, h)))
+        if (!at->is_silent && (!at->is_early || (at->number != 0 && sm_is_behind(at->at, h))))
             session_forget_answer(s, at);
     }
 }

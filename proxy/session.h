@@ -28,14 +28,18 @@ struct session_place {
 };
 
 /* An answer of ours, from the ping that stands in for what it answers (xmpp/stand_in.h) until Prosody
- * has answered that one, which brings it to the client. Only one that went out early, because Prosody
- * was silent, is kept until the client has acknowledged it and the hidden answer behind it. */
+ * has answered that one, in whose place it goes to the client. Where the two answers do not meet, it is
+ * kept until the client has acknowledged past both, since Prosody may send its own again. */
 struct session_answer {
     uint64_t number;
     char *stanza;
     int64_t since;
-    bool is_early, is_hidden; /* it went out; Prosody's answer came and was hidden */
-    uint32_t at, hidden_at;   /* where that was, in the client's count */
+    bool is_undecided; /* the ping asks for his address, and what it stands for is still held */
+    bool is_silent;    /* that was forwarded after all: there is nothing to say */
+    bool is_early;     /* it went out by itself, */
+    uint32_t at;       /* as that stanza in the client's count */
+    bool is_hidden;    /* Prosody's came by itself and was hidden, */
+    uint32_t hidden_at; /* behind that one */
     struct session_answer *next;
 };
 
@@ -48,8 +52,6 @@ struct session {
     struct session_answer *answers; /* oldest first */
     size_t answers_len;
     uint64_t answers_made;
-    char probe_id[24]; /* of our ping for the address of a session from elsewhere; "": none was needed */
-    bool is_probed;    /* the answer was hidden: a ping of the client's makes up for both */
     struct token token; /* it began with, while it has no stream (wire fact 27) */
     bool is_token_unseen; /* it began elsewhere */
     char *resume_id; /* NULL: cannot be resumed */

@@ -550,8 +550,6 @@ static void tick(struct stream *s, const struct config *config, int64_t now)
     stream_tick_answers(s, now);
     if (!s->is_logged_in && now - s->since > config->limits.handshake_timeout_ms)
         stream_end(s, CLOSE_HANDSHAKE_TIMEOUT, NULL);
-    else if (s->probe && now - s->held_since > STREAM_PROBE_MS)
-        stream_end(s, CLOSE_PROSODY_LOST, "whose session it is could not be learnt");
     else if (s->full_since && now - s->full_since > STREAM_STALL_MS)
         stream_end(s, CLOSE_STALLED, NULL);
     else if (s->state == STREAM_OPEN &&

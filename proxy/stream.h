@@ -24,7 +24,7 @@ enum stream_state {
 #define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
 #define STREAM_JOINS_MAX 16           /* on their way at a time */
 #define STREAM_ANSWER_MS 1000         /* an answer of ours goes out without Prosody's */
-#define STREAM_PROBE_MS 10000         /* nor is the address of a session waited for any longer */
+#define STREAM_PROBE_MS 10000         /* for the address of a session it is waited longer */
 /* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
 #define STREAM_STALL_MS 30000
 
@@ -67,6 +67,8 @@ struct stream {
     char *resume_id;
     uint32_t resume_h; /* what the client said it has, in its own count */
     bool probe;        /* what is held waits for the address of a session resumed here */
+    uint64_t probe_number; /* of the ping that asks, until what was held is answered or forwarded */
+    bool is_probe_answered; /* and Prosody's side waits for what becomes of it */
     struct deferred addressed;
 
     /* A held join. */
@@ -141,11 +143,11 @@ void stream_server_failed(struct stream *s, const char *data, size_t len);
 void stream_server_enabled(struct stream *s, const char *data, size_t len);
 /* The address of a session that began elsewhere: a stanza of the client's that needs it waits; learnt
  * from what Prosody sends (wire fact 25). */
-void stream_ask_address(struct stream *s, const char *data, size_t len);
+void stream_ask_address(struct stream *s, const struct element *e, const char *data, size_t len);
 void stream_go_on_addressed(struct stream *s); /* what waited is looked at again */
+void stream_forwarded_probed(struct stream *s); /* what was held, behind the ping in its place */
 void stream_learn_address(struct stream *s, const char *data, size_t len);
 /* Whether an iq answers a ping of ours: then it is not the client's, and was dealt with. */
-bool stream_probe_answered(struct stream *s, const char *data, size_t len);
 bool stream_stand_in_answered(struct stream *s, const char *data, size_t len);
 /* Whether an iq of the client's was answered to bring the two counts of a session together again. */
 bool stream_evens_out(struct stream *s, const struct element *e);
@@ -158,6 +160,8 @@ bool stream_owner_set_waits(struct stream *s, const char *room, const char *data
 /* Answers a stanza in place of Prosody, with a stanza error: stream_answer.c. */
 void stream_answer(struct stream *s, const struct element *e, const char *type,
                    const char *condition, const char *text);
+/* Puts a ping in a stanza's place, with that answer; its number, 0 when the stream has ended. */
+uint64_t stream_stand_in(struct stream *s, const char *answer);
 /* Once a second: answers that wait for a Prosody that is silent go out. */
 void stream_tick_answers(struct stream *s, int64_t now);
 /* The rooms' verdict on a held join, maybe under rooms_join itself. */

@@ -16,9 +16,17 @@
 #include "xmpp/stand_in.h"
 #include "xmpp/stanza.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-static void stand_in(struct stream *s, const char *answer)
+static void let_server_go(struct stream *s)
+{
+    if (s->is_probe_answered && s->server)
+        wsock_go(s->server, TRANSPORT_HELD);
+    s->is_probe_answered = false;
+}
+
+uint64_t stream_stand_in(struct stream *s, const char *answer)
 {
     struct session_answer *kept = session_keep_answer(s->session, answer, loop_now(s->proxy->loop));
     struct buf ping = BUF_INIT;
@@ -32,21 +40,86 @@ static void stand_in(struct stream *s, const char *answer)
     else
         stream_forward(s, ping.data, ping.len);
     buf_done(&ping);
+    return s->state == STREAM_OPEN ? kept->number : 0;
+}
+
+/* In the place of Prosody's. */
+static void deliver(struct stream *s, struct session_answer *answer)
+{
+    sm_passed(&s->session->sm.down);
+    stream_send_client(s, answer->stanza, strlen(answer->stanza));
+    if (s->session)
+        session_forget_answer(s->session, answer);
+}
+
+/* It goes out by itself. */
+static void send_early(struct stream *s, struct session_answer *answer)
+{
+    if (s->session->sm.enabled && !sm_added(&s->session->sm.down)) {
+        stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
+        return;
+    }
+    answer->is_early = true;
+    answer->at = s->session->sm.down.to;
+    stream_send_client(s, answer->stanza, strlen(answer->stanza));
+}
+
+/* Prosody's comes by itself. */
+static void hide(struct stream *s, struct session_answer *answer)
+{
+    if (!s->session->sm.enabled) {
+        session_forget_answer(s->session, answer); /* it comes only once */
+        return;
+    }
+    if (!sm_withheld(&s->session->sm.down)) {
+        stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
+        return;
+    }
+    answer->is_hidden = true;
+    answer->hidden_at = s->session->sm.down.to;
+}
+
+/* One more for Prosody each way than for the client; stream_evens_out makes up for it. */
+void stream_forwarded_probed(struct stream *s)
+{
+    struct session_answer *answer = session_find_answer(s->session, s->probe_number);
+
+    s->probe_number = 0;
+    answer->is_undecided = false;
+    answer->is_silent = true;
+    if (!sm_added(&s->session->sm.up))
+        stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
+    else if (s->is_probe_answered)
+        hide(s, answer);
+    let_server_go(s);
+}
+
+/* A ping stands in for it already, which asked for his address. */
+static void answer_probed(struct stream *s, struct buf *text)
+{
+    struct session_answer *answer = session_find_answer(s->session, s->probe_number);
+
+    s->probe_number = 0;
+    free(answer->stanza);
+    answer->stanza = buf_take(text);
+    answer->is_undecided = false;
+    if (s->is_probe_answered)
+        deliver(s, answer);
+    let_server_go(s);
 }
 
 void stream_answer(struct stream *s, const struct element *e, const char *type,
                    const char *condition, const char *text)
 {
-    struct session *session = s->session;
     struct buf out = BUF_INIT;
 
-    stanza_error(&out, e, session->full_jid, type, condition, text);
+    stanza_error(&out, e, s->session->full_jid, type, condition, text);
     if (out.failed)
         stream_end(s, CLOSE_NO_MEMORY, NULL);
-    else if (session->sm.enabled)
-        stand_in(s, out.data);
+    else if (s->probe_number)
+        answer_probed(s, &out);
     else
-        stream_send_client(s, out.data, out.len);
+        stream_stand_in(s, out.data);
     buf_done(&out);
 }
 
@@ -58,17 +131,6 @@ static bool is_answer(struct stream *s, const struct buf *text)
     const char *type = e ? element_attribute(e, "type") : NULL;
 
     return type && stanza_is_counted(stanza_kind(e)) && strcmp(type, "error") == 0;
-}
-
-/* The client has our answer already. */
-static void hide(struct stream *s, struct session_answer *answer)
-{
-    if (!sm_withheld(&s->session->sm.down)) {
-        stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
-        return;
-    }
-    answer->is_hidden = true;
-    answer->hidden_at = s->session->sm.down.to;
 }
 
 bool stream_stand_in_answered(struct stream *s, const char *data, size_t len)
@@ -85,11 +147,15 @@ bool stream_stand_in_answered(struct stream *s, const char *data, size_t len)
     answer = session_find_answer(s->session, number);
     if (text.failed) {
         stream_end(s, CLOSE_NO_MEMORY, NULL);
-    } else if (answer && answer->is_early) {
+    } else if (answer && answer->is_undecided) {
+        /* What comes behind it waits too, so that the place is still there when he is answered. */
+        s->is_probe_answered = true;
+        wsock_stop(s->server, TRANSPORT_HELD);
+    } else if (answer && (answer->is_silent || answer->is_early)) {
         hide(s, answer);
+    } else if (answer) {
+        deliver(s, answer);
     } else if (is_answer(s, &text)) {
-        if (answer)
-            session_forget_answer(s->session, answer);
         sm_passed(&s->session->sm.down);
         stream_send_client(s, text.data, text.len);
     } else {
@@ -99,21 +165,29 @@ bool stream_stand_in_answered(struct stream *s, const char *data, size_t len)
     return is_ours;
 }
 
+/* Whether an answer that Prosody is silent about goes out now; an address is waited for longer. */
+static bool is_due(const struct stream *s, const struct session_answer *answer, int64_t now)
+{
+    if (answer->is_undecided)
+        return s->probe && now - answer->since >= STREAM_PROBE_MS;
+    return !answer->is_early && !answer->is_silent && now - answer->since >= STREAM_ANSWER_MS;
+}
+
 void stream_tick_answers(struct stream *s, int64_t now)
 {
     if (s->state != STREAM_OPEN || !s->session)
         return;
     for (struct session_answer *at = s->session->answers, *next; at; at = next) {
         next = at->next;
-        if (at->is_early || now - at->since < STREAM_ANSWER_MS)
+        if (!is_due(s, at, now))
             continue;
-        if (!sm_added(&s->session->sm.down)) {
-            stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
-            return;
+        if (at->is_undecided) {
+            at->is_undecided = false;
+            s->probe_number = 0;
+            stream_forget_join(s);
+            stream_go_on(s);
         }
-        at->is_early = true;
-        at->at = s->session->sm.down.to;
-        stream_send_client(s, at->stanza, strlen(at->stanza));
+        send_early(s, at);
         if (s->state != STREAM_OPEN)
             return;
     }

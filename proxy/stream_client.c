@@ -25,7 +25,11 @@ static const enum close_reason refusals[] = {
 /* A stanza that goes on as it is, counted. */
 void stream_forward(struct stream *s, const char *data, size_t len)
 {
-    if (stream_send_server(s, data, len) && s->session)
+    if (!stream_send_server(s, data, len) || !s->session)
+        return;
+    if (s->probe_number)
+        stream_forwarded_probed(s);
+    else
         sm_passed(&s->session->sm.up);
 }
 
@@ -78,7 +82,7 @@ static void presence(struct stream *s, const struct element *e, const char *data
         else if (is_leave(e))
             stream_forward(s, data, len);
         else
-            stream_ask_address(s, data, len);
+            stream_ask_address(s, e, data, len);
         return;
     }
     if (is_leave(e) && !element_attribute(e, "to"))

@@ -257,7 +257,7 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
         message(s, data, len);
         break;
     case STANZA_IQ:
-        if (stream_probe_answered(s, data, len) || stream_stand_in_answered(s, data, len))
+        if (stream_stand_in_answered(s, data, len))
             return;
         iq(s, data, len);
         break;

@@ -71,8 +71,12 @@ void stream_client_ack(struct stream *s, const struct element *e, const char *da
     struct session *session = s->session;
     uint32_t h, translated;
 
-    if (!session || !session->sm.enabled || !read_h(e, &h)) {
-        stream_send_server(s, data, len);
+    if (!session || !session->sm.enabled || (!read_h(e, &h) && sm_is_even(&session->sm))) {
+        stream_send_server(s, data, len); /* Prosody judges it */
+        return;
+    }
+    if (!read_h(e, &h)) {
+        stream_end(s, CLOSE_BAD_COUNT, "acknowledged");
         return;
     }
     session_acknowledged(session, h);
@@ -98,8 +102,9 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
         stream_end(s, CLOSE_NO_MEMORY, NULL);
         return;
     }
+    /* Prosody's mod_smacks reckons with it before it looks. */
     if (!read_h(e, &h)) {
-        stream_send_server(s, data, len);
+        stream_end(s, CLOSE_BAD_COUNT, "resumed with");
         return;
     }
     s->resume_h = h;
@@ -211,38 +216,30 @@ static void resumed_unknown(struct stream *s, uint32_t server_h)
     stream_go_on(s);
 }
 
-/* Nothing came yet: a ping of ours on his stream is answered to his address. It is one stanza that
- * only Prosody counts, and its answer one that the client does not see; see stream_evens_out. */
-static void probe(struct stream *s)
+/* Nothing came yet: the ping that stands in for the stanza is answered to his address. The stanza
+ * waits; should this process end meanwhile, the client learns that he may try again. */
+void stream_ask_address(struct stream *s, const struct element *e, const char *data, size_t len)
 {
-    struct session *session = s->session;
+    struct session_answer *answer;
     struct buf out = BUF_INIT;
-    uint64_t random;
 
-    loop_random(s->proxy->loop, &random, sizeof random);
-    snprintf(session->probe_id, sizeof session->probe_id, "v%016llx", (unsigned long long)random);
-    service_ping(&out, session->probe_id);
-    if (out.failed || !sm_added(&session->sm.up))
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    else
-        stream_send_server(s, out.data, out.len);
-    buf_done(&out);
-}
-
-void stream_ask_address(struct stream *s, const char *data, size_t len)
-{
     s->held = malloc(len);
-    if (!s->held) {
+    stanza_error(&out, e, NULL, "wait", "service-unavailable",
+                 "Whose session this is could not be learnt; try again.");
+    if (!s->held || out.failed) {
         stream_end(s, CLOSE_NO_MEMORY, NULL);
-        return;
+    } else {
+        memcpy(s->held, data, len);
+        s->held_len = len;
+        s->probe_number = stream_stand_in(s, out.data);
     }
-    memcpy(s->held, data, len);
-    s->held_len = len;
-    s->held_since = loop_now(s->proxy->loop);
+    buf_done(&out);
+    if (s->state != STREAM_OPEN)
+        return;
+    answer = session_find_answer(s->session, s->probe_number);
+    answer->is_undecided = true;
     s->probe = true;
     transport_stop(s->client, TRANSPORT_HELD);
-    if (!s->session->probe_id[0])
-        probe(s);
 }
 
 void stream_learn_address(struct stream *s, const char *data, size_t len)
@@ -276,28 +273,14 @@ void stream_go_on_addressed(struct stream *s)
         stream_go_on(s);
 }
 
-bool stream_probe_answered(struct stream *s, const char *data, size_t len)
+/* Prosody counts more stanzas each way than the client: a stanza was forwarded behind its ping. */
+static bool is_probed(const struct sm *sm)
 {
-    struct session *session = s->session;
-    const struct element *e;
-    const char *id;
-
-    if (!session || !session->probe_id[0] ||
-        !memmem(data, len, session->probe_id, strlen(session->probe_id)))
-        return false;
-    e = stream_parse_server(s, data, len);
-    id = e ? element_attribute(e, "id") : NULL;
-    if (!id || strcmp(id, session->probe_id) != 0 || element_attribute(e, "from"))
-        return false;
-    session->is_probed = true;
-    if (!sm_withheld(&session->sm.down))
-        stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
-    return true;
+    return sm_is_behind(sm->up.to, sm->up.from) && sm_is_behind(sm->down.from, sm->down.to);
 }
 
-/* After a probe Prosody counts one stanza more each way than the client. The next time he pings his
- * server the ping stays here and we answer it, one more each way for him: from then on the counts
- * are the same again, and the session may go on anywhere. */
+/* The next time he pings his server the ping stays here and we answer it, one more each way for
+ * him: from then on the counts are the same again, and the session may go on anywhere. */
 bool stream_evens_out(struct stream *s, const struct element *e)
 {
     struct session *session = s->session;
@@ -306,7 +289,7 @@ bool stream_evens_out(struct stream *s, const struct element *e)
     struct session_answer *kept = NULL;
     struct buf out = BUF_INIT;
 
-    if (!session || !session->is_probed || !session->full_jid || !id || !type ||
+    if (!session || !is_probed(&session->sm) || !session->full_jid || !id || !type ||
         strcmp(type, "get") != 0 || !element_child(e, NS_PING, "ping") ||
         (to && strcmp(to, s->proxy->config->xmpp.domain) != 0))
         return false;
@@ -318,7 +301,6 @@ bool stream_evens_out(struct stream *s, const struct element *e)
         kept->number = 0; /* no answer of Prosody's brings it again */
         kept->is_early = kept->is_hidden = true;
         kept->at = kept->hidden_at = session->sm.down.to;
-        session->is_probed = false;
         stream_send_client(s, out.data, out.len);
     }
     buf_done(&out);
@@ -334,8 +316,7 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
     s->awaits_resume = false;
     s->is_logged_in = true;
     if (!e || !read_h(e, &h)) {
-        stream_send_client(s, data, len);
-        stream_go_on(s);
+        stream_end(s, CLOSE_PROSODY_LOST, "a session resumed without a count");
         return;
     }
     if (!former) {

@@ -312,33 +312,94 @@ static void test_table_free(void **state)
     sessions_free(NULL);
 }
 
-static void test_added(void **state)
+/* The numbers of the answers still kept. */
+static void kept(struct session *s, const char *expected)
+{
+    char text[256] = "";
+    size_t count = 0;
+
+    for (struct session_answer *at = s->answers; at; at = at->next, count++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%llu ",
+                 (unsigned long long)at->number);
+    assert_string_equal(text, expected);
+    assert_int_equal(s->answers_len, count);
+}
+
+/* Went out early as the client's stanza `at`; Prosody's was hidden behind `hidden_at`, 0: not yet.
+ */
+static void early(struct session *s, uint64_t number, uint32_t at, uint32_t hidden_at)
+{
+    struct session_answer *answer = session_find_answer(s, number);
+
+    answer->is_early = true;
+    answer->at = at;
+    answer->is_hidden = hidden_at != 0;
+    answer->hidden_at = hidden_at;
+}
+
+static void test_answers(void **state)
 {
     struct session *s = make("a@d/1", "a");
     char text[24] = "first";
 
-    session_drop_added(s, 0);
-    assert_true(session_keep_added(s, text));
+    assert_non_null(session_keep_answer(s, text, 5));
     text[0] = 'x';
-    for (int i = 1; i < SESSION_ADDED_MAX; i++) {
-        snprintf(text, sizeof(text), "%d", i);
-        assert_true(session_keep_added(s, text));
-    }
-    assert_false(session_keep_added(s, "more"));
-    assert_string_equal(s->added->stanza, "first");
-    session_drop_added(s, SESSION_ADDED_MAX + 1);
-    assert_int_equal(s->added_len, SESSION_ADDED_MAX);
-    session_drop_added(s, SESSION_ADDED_MAX - 1);
-    assert_string_equal(s->added->stanza, "1");
-    session_drop_added(s, 2);
-    assert_int_equal(s->added_len, 2);
-    assert_string_equal(s->added->stanza, "62");
-    assert_string_equal(s->added->next->stanza, "63");
-    assert_null(s->added->next->next);
-    session_drop_added(s, 0);
-    assert_null(s->added);
-    assert_true(session_keep_added(s, "again")); /* freed with the session, suspended or not */
-    session_leave(table, s, false, 10);
+    for (int i = 1; i < SESSION_ANSWERS_MAX; i++)
+        assert_non_null(session_keep_answer(s, text, i));
+    assert_null(session_keep_answer(s, "more", 5));
+    assert_string_equal(session_find_answer(s, 1)->stanza, "first");
+    assert_string_equal(session_find_answer(s, 2)->stanza, "xirst");
+    assert_int_equal(session_find_answer(s, 1)->since, 5);
+    assert_null(session_find_answer(s, SESSION_ANSWERS_MAX + 1));
+    for (int i = SESSION_ANSWERS_MAX; i > 3; i--)
+        session_forget_answer(s, session_find_answer(s, (uint64_t)i));
+    kept(s, "1 2 3 ");
+    session_forget_answer(s, session_find_answer(s, 2));
+    kept(s, "1 3 ");
+    session_leave(table, s, false, 10); /* Prosody brings them, wherever the session goes on */
+    kept(s, "");
+}
+
+static void test_answers_acknowledged(void **state)
+{
+    struct session *s = make("a@d/1", "a");
+
+    sm_start_down(&s->sm);
+    s->sm.down.to = 20;
+    for (int i = 0; i < 4; i++)
+        assert_non_null(session_keep_answer(s, "x", 0));
+    early(s, 1, 5, 7);
+    early(s, 2, 6, 0);
+    early(s, 3, 6, 6);
+    session_acknowledged(s, 5);
+    kept(s, "1 2 3 4 ");
+    session_acknowledged(s, 21); /* more than there was */
+    kept(s, "1 2 3 4 ");
+    session_acknowledged(s, 6);
+    kept(s, "1 2 4 ");
+    session_acknowledged(s, 20);
+    kept(s, "2 4 ");
+    session_leave(table, s, true, 10);
+}
+
+static void test_answers_resumed(void **state)
+{
+    struct session *s = make("a@d/1", "a");
+
+    sm_start_down(&s->sm);
+    assert_true(sm_added(&s->sm.down));
+    s->sm.down.to = 20;
+    for (int i = 0; i < 5; i++)
+        assert_non_null(session_keep_answer(s, "x", 0));
+    early(s, 1, 5, 0);  /* seen: Prosody's is still to be hidden */
+    early(s, 2, 5, 12); /* seen, and Prosody's comes again */
+    early(s, 3, 11, 0); /* not seen: it comes as Prosody's */
+    early(s, 4, 12, 12);
+    session_find_answer(s, 4)->number = 0; /* not seen, and nobody else has it */
+    session_leave(table, s, false, 10);    /* the counts differ: all is kept */
+    kept(s, "1 2 3 0 5 ");
+    session_resumed(s, 10);
+    kept(s, "1 2 0 ");
 }
 
 /* Everything that allocates, in one life. False when something could not be done; what failed must
@@ -367,8 +428,8 @@ static bool live(struct sessions *t)
         assert_string_equal(session_find_place(s, "r@c", false)->nick, done ? "m" : "n");
     }
     if (done) {
-        done = session_keep_added(s, "stanza") && session_keep_added(s, "stanza");
-        assert_int_equal(s->added_len > 1, done);
+        done = session_keep_answer(s, "stanza", 0) && session_keep_answer(s, "stanza", 0);
+        assert_int_equal(s->answers_len > 1, done);
     }
     for (int i = 0; i < 2; i++) {
         const char *id = i ? "b" : "a";
@@ -402,10 +463,20 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_bind),           TEST(test_bind_again), TEST(test_places),
-        TEST(test_places_limit),   TEST(test_leave),      TEST(test_tick),
-        TEST(test_resume),         TEST(test_resumable),  TEST(test_table_full),
-        TEST(test_take_over_live), TEST(test_table_free), TEST(test_added),
+        TEST(test_bind),
+        TEST(test_bind_again),
+        TEST(test_places),
+        TEST(test_places_limit),
+        TEST(test_leave),
+        TEST(test_tick),
+        TEST(test_resume),
+        TEST(test_resumable),
+        TEST(test_table_full),
+        TEST(test_take_over_live),
+        TEST(test_table_free),
+        TEST(test_answers),
+        TEST(test_answers_acknowledged),
+        TEST(test_answers_resumed),
         TEST(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,7 @@ class Client {
     const entry = { raw, isBinary, el: parse(raw), taken: false };
     this.received.push(entry);
     this.#count(entry.el);
+    if (this.onStanza) this.onStanza(entry.el, raw);
     for (const waiter of this.waiters) {
       if (!waiter.predicate(entry.el, entry)) continue;
       entry.taken = true;

@@ -83,12 +83,12 @@ class Deployment {
   }
 
   // Where a WebSocket of a user goes. via: nginx (default), vestibule or prosody. parameters: of the
-  // URL; query: the whole query string as it is; prefix: the tenant in the path.
-  address({ via = 'nginx', parameters = {}, query, tenant, headers, deflate } = {}) {
+  // URL; query: the whole query string as it is; prefix: the tenant in the path; port: another instance's.
+  address({ via = 'nginx', port = this.ports.vestibule, parameters = {}, query, tenant, headers, deflate } = {}) {
     const text = query ?? new URLSearchParams(parameters).toString();
     const base = {
       nginx: () => `wss://localhost:${this.ports.nginx}${tenant ? `/${tenant}` : ''}/xmpp-websocket`,
-      vestibule: () => `ws://127.0.0.1:${this.ports.vestibule}/xmpp-websocket`,
+      vestibule: () => `ws://127.0.0.1:${port}/xmpp-websocket`,
       prosody: () => this.prosody.url,
     }[via]();
     return {

@@ -1,0 +1,208 @@
+// Stream management where it is hard: at another instance, after a crash, with a Prosody that is
+// silent, and with counts that are none (XEP-0198, wire facts 24 and 25).
+'use strict';
+const assert = require('node:assert/strict');
+const test = require('node:test');
+const { soak } = require('../../soak/stream-management');
+const { freePorts } = require('../../lib/ports');
+const { scenario } = require('../../lib/scenario');
+const { NS, of, bare, error, joinStanza } = require('../../lib/stanza');
+const { Vestibule } = require('../../lib/vestibule');
+
+test('counts stay exact through random drops, kills and resumptions', { timeout: 60000 }, async () => {
+  const measured = await soak({ steps: 400, seed: 7, kills: 1 });
+  assert.deepEqual(measured.wrong, []);
+  assert.equal(measured.delivered + measured.refused, measured.stanzas);
+  assert.ok(measured.resumed > 50 && measured.killed === 1, JSON.stringify(measured));
+});
+
+scenario('stream-management', { recorder: true, expect: [/why=(PROSODY_LOST|BAD_COUNT)/] }, (d, it) => {
+  const lobby = (room) => ({ room, as: { lobby: true } });
+  const missing = `nowhere@${d.muc}`;
+  const refusal = (el) => el.is('presence') && el.attrs.type === 'error';
+  const standIn = (text) => text.includes('vestibule-answer-');
+  let second;
+
+  // Another instance in front of the same Prosody, over the recorder too.
+  async function elsewhere() {
+    if (!second) {
+      const port = (await freePorts(1))[0];
+      second = new Vestibule({ dir: d.folder('second'), domain: d.domain, port, upstream: d.recorder.url });
+      await second.start();
+    }
+    return second.port;
+  }
+
+  async function resumable(options) {
+    const { client, wire } = await d.recorded(options);
+    await client.enableResumption();
+    return { client, wire };
+  }
+
+  // The session of a dropped client, at another instance.
+  async function resumeElsewhere(old, options) {
+    return d.recorded({ resumes: old, via: 'vestibule', port: await elsewhere(), ...options });
+  }
+
+  async function assertCounts(client) {
+    const from = client.received.length;
+    client.raw(`<r xmlns='${NS.sm}'/>`);
+    const ack = await client.waitFor('an acknowledgement', of.named('a', NS.sm), undefined, from);
+    assert.equal(Number(ack.attrs.h), client.sm.outbound);
+  }
+
+  it('a refused join reaches Prosody as a ping, and its answer is the refusal', async () => {
+    const { client, wire } = await resumable(lobby(missing));
+    await client.join(missing, { nick: 'me' });
+    await wire.up.message('the ping', standIn);
+    assert.ok(!client.heard((el, { raw }) => standIn(raw)));
+    await assertCounts(client);
+  });
+
+  it('a refusal lost with its connection comes at another instance, once', async () => {
+    const { client: old, wire } = await resumable(lobby(missing));
+    await old.ping();
+    const { inbound } = old.sm;
+    await old.join(missing, { nick: 'me' });
+    await wire.down.message('the answer', standIn);
+    await old.drop();
+    old.sm.inbound = inbound;
+    const { client } = await resumeElsewhere(old, lobby(missing));
+    const el = await client.waitFor('the refusal', refusal);
+    assert.equal(error(el).condition, 'item-not-found');
+    await client.ping();
+    assert.equal(client.received.filter((entry) => refusal(entry.el)).length, 1);
+    await assertCounts(client);
+  });
+
+  it('a user who writes such an id is told what he wrote, if it is an error, and nobody else is', async () => {
+    const { client } = await resumable();
+    const other = await d.guest();
+    const id = (text) => `vestibule-answer-1-${Buffer.from(text).toString('base64')}`;
+    const forged = id(`<presence xmlns='jabber:client' from='${d.muc}' type='error'/>`);
+    client.raw(`<iq xmlns='jabber:client' type='result' id='${forged}' to='${other.jid}'/>`);
+    const message = id('<message xmlns=\'jabber:client\' from=\'x@y/z\'><body>no</body></message>');
+    client.raw(`<iq xmlns='jabber:client' type='get' id='${message}'><ping xmlns='${NS.ping}'/></iq>`);
+    await client.waitFor('the answer to his ping', (el) => el.is('iq') && el.attrs.id === message);
+    await client.ping();
+    await other.waitFor('what was sent', (el) => el.is('iq') && el.attrs.id === forged);
+    assert.ok(!other.heard(refusal));
+    await assertCounts(client);
+  });
+
+  it('where Prosody is silent the refusal comes without it, and the counts meet again', async () => {
+    const { client, wire } = await resumable(lobby(missing));
+    await client.ping();
+    wire.holdUp();
+    await client.join(missing, { nick: 'me' });
+    wire.release();
+    await wire.down.message('the answer', standIn);
+    await client.ping();
+    await assertCounts(client);
+    client.raw(`<a xmlns='${NS.sm}' h='${client.sm.inbound}'/>`);
+    await client.ping();
+    await client.drop();
+    const { client: again } = await resumeElsewhere(client, lobby(missing));
+    await again.ping();
+    assert.ok(!again.heard(refusal), 'the refusal came twice');
+    await assertCounts(again);
+  });
+
+  it('a session that breaks while its counts differ is over, and the client begins a new one', async () => {
+    const { client, wire } = await resumable(lobby(missing));
+    await client.ping();
+    wire.holdUp();
+    await client.join(missing, { nick: 'me' });
+    await client.drop();
+    wire.release();
+    await wire.up.message('the end', (text) => text.startsWith('<close'));
+    // It is on its way to Prosody; the session is there until it is read.
+    while (await d.prosody.control('sessions', { jid: bare(client.jid) }) > 0);
+    const back = await d.socket({ via: 'vestibule', port: await elsewhere(), parameters: { previd: client.sm.id } });
+    await back.startStream(d.domain);
+    await back.authenticate();
+    await back.startStream(d.domain);
+    back.raw(`<resume xmlns='${NS.sm}' previd='${client.sm.id}' h='${client.sm.inbound}'/>`);
+    const failed = await back.waitFor('<failed/>', of.named('failed', NS.sm));
+    assert.equal(failed.children[0].name, 'item-not-found');
+    await back.bind();
+  });
+
+  it('a join sent again at an instance that knows nothing of the session', async () => {
+    const room = await d.room();
+    const { client: old } = await resumable({ room, as: {} });
+    await old.ping();
+    old.raw(`<a xmlns='${NS.sm}' h='${old.sm.inbound}'/>`);
+    await assertCounts(old);
+    await old.drop();
+    const join = joinStanza(room, { nick: old.nick, name: 'late' });
+    old.sm.outbound++;
+    old.sm.unacked.push(join);
+    const { client, wire } = await resumeElsewhere(old, { room, as: {} });
+    await client.waitFor('itself in the room', of.selfPresence(`${room}/${client.nick}`));
+    assert.ok(wire.up.messages.some(standIn), 'his address was asked for');
+    await second.waitForLog(new RegExp(`join .*room=${room}`));
+    await client.ping(); // stays at Vestibule, and the counts are the same again
+    client.raw(`<a xmlns='${NS.sm}' h='${client.sm.inbound}'/>`);
+    await client.ping();
+    await assertCounts(client);
+    client.raw(`<a xmlns='${NS.sm}' h='${client.sm.inbound}'/>`);
+    await client.ping();
+    await assertCounts(client);
+    const { client: third } = await resumeElsewhere(client, { room, as: {} });
+    await third.ping();
+    await assertCounts(third);
+    assert.ok(!third.heard(refusal));
+  });
+
+  it('an address that Prosody has shown is not asked for', async () => {
+    const room = await d.room();
+    const { client: old } = await resumable({ room, as: {} });
+    await old.drop();
+    const { client, wire } = await resumeElsewhere(old, { room, as: {} });
+    await client.ping();
+    await client.enter(room);
+    assert.ok(!wire.up.messages.some(standIn));
+    await assertCounts(client);
+  });
+
+  it('a second <enable/> is refused, and counting goes on', async () => {
+    const { client } = await resumable(lobby(missing));
+    await client.ping();
+    client.raw(`<enable xmlns='${NS.sm}' resume='true'/>`);
+    await client.waitFor('its refusal', of.named('failed', NS.sm));
+    await client.join(missing, { nick: 'me' });
+    await assertCounts(client);
+  });
+
+  // A wrong count is Prosody's to judge as long as it is one.
+  for (const [what, h] of Object.entries({ 'more than was sent': '99', 'more than 32 bits': '4294967296', 'no number': 'x' })) {
+    it(`an acknowledgement of ${what} ends the session`, async () => {
+      const { client } = await resumable();
+      client.raw(`<a xmlns='${NS.sm}' h='${h}'/>`);
+      await client.waitFor('the error', (el) => el.getName() === 'error');
+      await client.closed;
+    });
+  }
+
+  it('one that goes backwards does too', async () => {
+    const { client } = await resumable();
+    await client.ping();
+    client.raw(`<a xmlns='${NS.sm}' h='1'/>`);
+    client.raw(`<a xmlns='${NS.sm}' h='0'/>`);
+    await client.waitFor('the error', (el) => el.getName() === 'error');
+  });
+
+  it('a resumption with no count is refused before Prosody reckons with it', async () => {
+    const { client: old } = await resumable();
+    await old.drop();
+    old.sm.inbound = 'x';
+    await assert.rejects(d.recorded({ resumes: old }), /closed \(1008/);
+    old.sm.inbound = 0;
+    await d.recorded({ resumes: old });
+  });
+
+  it('the other instance ends without a complaint', async () => {
+    assert.deepEqual(await second.stop([/why=PROSODY_LOST/]), []);
+  });
+});
