@@ -334,5 +334,7 @@ void session_resumed(struct session *s, uint32_t h)
         next = at->next;
         if (!at->is_silent && (!at->is_early || (at->number != 0 && sm_is_behind(at->at, h))))
             session_forget_answer(s, at);
+        else if (at->number != 0)
+            at->is_hidden = false; /* Prosody sends it again, maybe at another place */
     }
 }

@@ -400,6 +400,8 @@ static void test_answers_resumed(void **state)
     kept(s, "1 2 3 0 5 ");
     session_resumed(s, 10);
     kept(s, "1 2 0 ");
+    assert_false(session_find_answer(s, 2)->is_hidden);
+    assert_true(session_find_answer(s, 0)->is_hidden);
 }
 
 /* Everything that allocates, in one life. False when something could not be done; what failed must

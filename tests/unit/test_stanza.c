@@ -139,6 +139,29 @@ static void test_errors(void **state)
     parser_free(p);
 }
 
+static void test_result(void **state)
+{
+    static const struct {
+        const char *request, *to_jid, *expected;
+    } cases[] = {
+        {"<iq xmlns='jabber:client' type='get' id='1' to='d'/>", "a@b/c",
+         "<iq xmlns='jabber:client' type='result' id='1' from='d' to='a@b/c'/>"},
+        {"<iq xmlns='jabber:client' type='get' id='&lt;'/>", NULL,
+         "<iq xmlns='jabber:client' type='result' id='&lt;'/>"},
+    };
+    struct parser *p = parser_new();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct element *root;
+        struct buf out = BUF_INIT;
+        size_t len = strlen(cases[i].request);
+        assert_int_equal(parser_read(p, cases[i].request, len, &limits, &root), PARSE_OK);
+        stanza_result(&out, root, cases[i].to_jid);
+        assert_string_equal(out.data, cases[i].expected);
+        buf_done(&out);
+    }
+    parser_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_kind_prefixed),
         cmocka_unit_test(test_peek_cut),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

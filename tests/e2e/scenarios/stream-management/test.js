@@ -206,3 +206,27 @@ scenario('stream-management', { recorder: true, expect: [/why=(PROSODY_LOST|BAD_
     assert.deepEqual(await second.stop([/why=PROSODY_LOST/]), []);
   });
 });
+
+// Who is suspended counts as well, so anybody can fill the table: that must cost nobody his session.
+scenario('more sessions than are remembered', {
+  config: { limits: { connections: 3 } }, expect: [/no room to remember a resumable session/],
+}, (d, it) => {
+  it('one too many is resumed like one from elsewhere', async () => {
+    const room = await d.room();
+    for (let i = 0; i < 3; i++) await (await (await d.guest()).enableResumption()).drop();
+    const old = await (await d.plain(room)).enableResumption();
+    await d.vestibule.waitForLog(/no room to remember/);
+    await old.enter(room);
+    old.say(room, 'before');
+    await old.waitFor('it', of.message('before'));
+    await old.drop();
+    const client = await d.connect({ room, as: {}, resumes: old });
+    client.say(room, 'behind');
+    await client.waitFor('it', of.message('behind'));
+    await client.leave(room, old.nick);
+    await client.enter(room);
+    client.raw(`<r xmlns='${NS.sm}'/>`);
+    const ack = await client.waitFor('an acknowledgement', of.named('a', NS.sm));
+    assert.equal(Number(ack.attrs.h), client.sm.outbound);
+  });
+});
