@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #define NS_BOSH "http://jabber.org/protocol/httpbind"
+#define NS_XBOSH "urn:xmpp:xbosh"
 
 #define BOSH_RID_MAX INT64_C(9007199254740991) /* XEP-0124 section 14.2 */
 #define BOSH_CHILDREN_MAX 256
