@@ -2,9 +2,12 @@
  * The program: arguments, configuration, the parts put together, signals, the end.
  */
 #include "certs/tls.h"
+#include "proxy/bosh.h"
+#include "proxy/keyfetch.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/proxy.h"
+#include "proxy/rejections.h"
 #include "proxy/roomlink.h"
 #include "proxy/service.h"
 #include "proxy/session.h"
@@ -83,6 +86,7 @@ static void stop_streams(struct stop *stop, int64_t now)
         stream_end(s, CLOSE_SHUTDOWN, NULL);
     }
     service_stop(stop->proxy->service);
+    keyfetch_stop(stop->proxy->keyfetch);
 }
 
 static void on_signal(void *ctx, int number)
@@ -97,6 +101,8 @@ static void on_signal(void *ctx, int number)
     log_line(LOG_LEVEL_INFO, TAG, "%s: stopping, %zu streams are closed",
              number == SIGTERM ? "SIGTERM" : "SIGINT", stop->proxy->streams_len);
     listener_close(stop->proxy->listener);
+    if (stop->proxy->bosh)
+        bosh_stop(stop->proxy->bosh);
     rooms_shutdown(stop->proxy->rooms, now);
     stop->step = STOP_ROOMS;
     stop->deadline = now + STOP_ROOMS_MS;
@@ -123,6 +129,8 @@ static void on_tick(void *ctx, int64_t now)
         stop->streams_ticked = now;
         sessions_tick(p->sessions, now);
         streams_tick(p, now);
+        keyfetch_tick(p->keyfetch, now);
+        rejections_tick(p->rejections, now);
     }
     streams_release_owner_sets(p);
     tick_stop(stop, now);
@@ -176,15 +184,20 @@ static bool proxy_set_up(struct proxy *p)
     p->owner_sets.run = release_owner_sets;
     p->parser = parser_new();
     p->peers = peers_new();
-    if (!p->parser || !p->peers || !set_up_upstream(p))
+    p->rejections = rejections_new();
+    if (!p->parser || !p->peers || !p->rejections || !set_up_upstream(p))
         return false;
     raise_file_limit(p->config->limits.connections);
     p->loop = loop_new();
-    if (!p->loop)
+    if (!p->loop || !keyfetch_new(p))
         return false;
     p->link = roomlink_new(p);
     p->sessions = p->link ? sessions_new(p->rooms, p->config->limits.connections) : NULL;
-    p->listener = p->sessions ? listener_new(p) : NULL;
+    if (!p->sessions)
+        return false;
+    if (p->config->http.bosh == BOSH_INSPECT && !(p->bosh = bosh_new(p)))
+        return false;
+    p->listener = listener_new(p);
     return p->listener != NULL;
 }
 
@@ -200,12 +213,16 @@ static void proxy_tear_down(struct proxy *p)
     }
     if (p->service)
         service_stop(p->service);
+    keyfetch_stop(p->keyfetch);
     loop_drop_conns(p->loop);
+    bosh_free(p->bosh);
     listener_free(p->listener);
     sessions_free(p->sessions);
     roomlink_free(p->link);
     loop_free(p->loop);
+    keyfetch_free(p->keyfetch);
     peers_free(p->peers);
+    rejections_free(p->rejections);
     parser_free(p->parser);
     SSL_CTX_free(p->upstream_tls);
 }
@@ -228,6 +245,7 @@ static int run(const struct config *config)
                  "Vestibule " VESTIBULE_VERSION " listening on %s%s%s, Prosody is %s", place,
                  config->listen.unix_path ? ":" : "", config->listen.path, config->upstream.url);
         loop_run(proxy.loop);
+        rejections_finish(proxy.rejections);
         log_line(LOG_LEVEL_INFO, TAG, "stopped");
         status = 0;
     }
