@@ -4,7 +4,9 @@
  * repeated rid the answer it had. No sockets: a request is an opaque handle of the caller's.
  *
  * Towards the stream it behaves like a WebSocket of RFC 7395: the first body is an <open/>, a restart is
- * another one, terminate is a <close/>; what Prosody's end sends comes in the same form.
+ * another one, terminate is a <close/>; what Prosody's end sends comes in the same form. When that is a
+ * <close/> the client is told, a <close/> is delivered as its answer, and ended says BOSH_END_CLIENT.
+ * No function is called from within `answer`, and only stop, go, send and close within `message`.
  */
 #pragma once
 
@@ -46,8 +48,9 @@ struct bosh_session *bosh_session_new(const char *sid, const struct bosh_body *f
                                       const struct bosh_actions *actions, void *ctx, int64_t now_ms);
 void bosh_session_free(struct bosh_session *b); /* no callback; open requests are the caller's again */
 
-/* A further request of the session. Takes the request handle in every case. */
-void bosh_session_request(struct bosh_session *b, struct bosh_body *body, void *request,
+/* A further request of the session. Takes the request handle in every case; the body stays the
+ * caller's, its messages are copied. Answers that are due are given at once. */
+void bosh_session_request(struct bosh_session *b, const struct bosh_body *body, void *request,
                           int64_t now_ms);
 /* The connection of a request went away before it was answered. */
 void bosh_session_gone(struct bosh_session *b, void *request, int64_t now_ms);
@@ -58,15 +61,16 @@ void bosh_session_send(struct bosh_session *b, const char *data, size_t len);
 void bosh_session_flush(struct bosh_session *b, int64_t now_ms);
 bool bosh_session_is_full(const struct bosh_session *b);
 
-/* Stop and go on delivering messages; go delivers what waits, under the caller. */
+/* Stop and go on delivering messages; go delivers what waits, under the caller, and may so end it. */
 void bosh_session_stop(struct bosh_session *b);
 void bosh_session_go(struct bosh_session *b);
 
 /* The other end is over: what waits and <body type='terminate'> go to the open requests, or to the next
- * one (the caller keeps the session for BOSH_INACTIVITY_S for that). condition may be NULL: an ordinary
- * end. No callback but answer comes any more. */
+ * one (the caller keeps the session for BOSH_INACTIVITY_S for that). condition, a literal, may be NULL:
+ * an ordinary end; behind a <stream:error/> it is always remote-stream-error. No callback but answer
+ * comes any more. */
 void bosh_session_close(struct bosh_session *b, const char *condition, int64_t now_ms);
-/* Whether everything was told and it can be freed. */
+/* Whether everything was told and it can be freed: after `ended`, or after close once told. */
 bool bosh_session_is_done(const struct bosh_session *b);
 
 /* Once a second: the wait of held requests, inactivity, pauses. */
