@@ -243,46 +243,35 @@ static const struct conn_callbacks conn_events = {
     .closed = on_closed,
 };
 
-/* Digits and nothing else (RFC 9112 section 6.3); larger than max is max + 1. */
-static bool parse_length(struct http_slice value, size_t max, size_t *ret)
+/* Chunks would be one more way to say where an entity ends, and no client of BOSH uses them: RFC
+ * 9112 section 6.3 lets a server ask for a length. */
+static int check_length(struct bosh_request *r, bool is_post, const char **ret_why)
 {
-    size_t length = 0;
-
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.at[i] < '0' || value.at[i] > '9')
-            return false;
-        if (length <= max)
-            length = length * 10 + (size_t)(value.at[i] - '0');
-    }
-    *ret = length > max ? max + 1 : length;
-    return value.len > 0;
-}
-
-/* Where the entity ends must be the same to all who read it (RFC 9112 section 11.2). Chunks would
- * be one more way to say it, and no client of ours uses them: section 6.3 lets a server ask for a
- * length. */
-static int check_length(struct bosh_request *r, const char **ret_why)
-{
-    const struct http_header *length = http_header(&r->head, "content-length");
     const size_t max = r->proxy->config->limits.stanza + BOSH_REQUEST_ROOM;
+    uint64_t length = 0;
 
-    if (http_header_count(&r->head, "content-length") > 1 ||
-        (length && http_header(&r->head, "transfer-encoding"))) {
-        *ret_why = "The length is said more than once.";
-        return 400;
-    }
-    if (!length && http_header(&r->head, "transfer-encoding")) {
+    switch (http_request_framing(&r->head, &length)) {
+    case HTTP_NO_CONTENT:
+        *ret_why = "A POST needs Content-Length.";
+        return is_post ? 411 : 0;
+    case HTTP_CHUNKED:
         *ret_why = "Only an entity with Content-Length is read here.";
         return 411;
+    case HTTP_FRAMING_UNCLEAR:
+        *ret_why = "Where the entity ends is not clear.";
+        return 400;
+    case HTTP_LENGTH:
+        break;
     }
-    if (length && !parse_length(length->value, max, &r->length)) {
-        *ret_why = "Content-Length is not a number.";
+    if (length > 0 && !is_post) {
+        *ret_why = "Only POST has an entity here.";
         return 400;
     }
-    if (r->length > max) {
+    if (length > max) {
         *ret_why = "The entity is over limits.stanza.";
         return 413;
     }
+    r->length = (size_t)length;
     return 0;
 }
 
@@ -320,15 +309,8 @@ void bosh_request_start(struct bosh_request *r)
 {
     const char *why = "";
     bool is_post = http_slice_is(r->head.method, "POST");
-    int status = check_length(r, &why);
+    int status = check_length(r, is_post, &why);
 
-    if (!status && is_post && !http_header(&r->head, "content-length")) {
-        status = 411;
-        why = "A POST needs Content-Length.";
-    } else if (!status && !is_post && r->length > 0) {
-        status = 400;
-        why = "Only POST has an entity here.";
-    }
     if (status) {
         refuse(r, status, why);
         return;
