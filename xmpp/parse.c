@@ -10,6 +10,7 @@
  */
 #include "xmpp/parse.h"
 
+#include "xmpp/ns.h"
 #include "xmpp/parse_arena.h"
 #include "xmpp/parse_scan.h"
 
@@ -363,6 +364,14 @@ static void read_message(struct parser *p, const char *msg, size_t len)
         p->result = PARSE_NOT_WELL_FORMED;
 }
 
+/* Prosody looks for the framing namespace in a message's bytes before it parses them, so that
+ * <open/> and <close/> are none to it where a reference hides the name. */
+static bool hides_framing(const struct node *root, const char *msg, size_t len)
+{
+    return strcmp(root->e.ns, NS_FRAMING) == 0 &&
+           memmem(msg, len, NS_FRAMING, strlen(NS_FRAMING)) == NULL;
+}
+
 enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
                               const struct parse_limits *limits, const struct element **ret)
 {
@@ -381,6 +390,8 @@ enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
     read_message(p, msg, len);
     xmlSetStructuredErrorFunc(handler_context, handler);
     p->limits = NULL;
+    if (p->result == PARSE_OK && hides_framing(p->root, msg, len))
+        p->result = PARSE_RESTRICTED;
     if (p->result != PARSE_OK) {
         drop_context(p);
         return p->result;

@@ -258,6 +258,12 @@ static void test_restricted(void **state)
         {"declaration", "<?xml version='1.0'?><a/>", PARSE_RESTRICTED},
         {"declaration with encoding", "<?xml version='1.0' encoding='UTF-7'?><a/>",
          PARSE_RESTRICTED},
+        {"hidden open", "<open xmlns='urn:ietf:params:xml:ns:xmpp-framin&#103;'/>",
+         PARSE_RESTRICTED},
+        {"prefix xml twice",
+         "<a xmlns:xml='http://www.w3.org/XML/1998/namespace' "
+         "xmlns:xml='http://www.w3.org/XML/1998/namespace'/>",
+         PARSE_NOT_WELL_FORMED},
         {"instruction within", "<a><?b?></a>", PARSE_RESTRICTED},
         {"instruction behind", "<a/><?b?>", PARSE_RESTRICTED},
         {"comment within", "<a><!-- --></a>", PARSE_RESTRICTED},
