@@ -8,6 +8,8 @@
 #include "proxy/config_load.h"
 
 #include "policy/decide.h"
+#include "proxy/bosh.h"
+#include "proxy/route.h"
 #include "xmpp/jid.h"
 
 #include <errno.h>
@@ -496,8 +498,20 @@ static void take_lobby(struct config_load *load)
 
 static void take_http(struct config_load *load)
 {
-    load->config->http.forward = load->value[KEY_HTTP_FORWARD].items;
-    load->config->http.bosh = (enum http_bosh)number_of(load, KEY_HTTP_BOSH);
+    struct config *config = load->config;
+    char **paths = load->value[KEY_HTTP_FORWARD].items;
+    struct http_slice path = {config->listen.path, 0};
+    path.len = path.at != NULL ? strlen(path.at) : 0;
+    if (!is_bad(load, KEY_LISTEN_PATH) && http_path_is(path, BOSH_PATH))
+        config_error_text(load, KEY_LISTEN_PATH, path.at,
+                          "is BOSH's path; write the WebSocket's, as in /xmpp-websocket");
+    for (size_t i = 0; paths != NULL && paths[i] != NULL && !load->no_memory; i++) {
+        const char *wrong = route_wrong(config, paths[i]);
+        if (wrong != NULL)
+            config_error_text(load, KEY_HTTP_FORWARD, paths[i], wrong);
+    }
+    config->http.forward = paths;
+    config->http.bosh = (enum http_bosh)number_of(load, KEY_HTTP_BOSH);
 }
 
 static void take_limits(struct config_load *load)

@@ -113,6 +113,12 @@ static const char *status_text(int status)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
     case 426:
         return "Upgrade Required";
     case 429:
@@ -190,6 +196,8 @@ void handshake_request(struct buf *out, const struct handshake_request *request)
                    request->key);
     else
         buf_add_str(out, "Connection: close\r\n");
+    if (request->has_content)
+        buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)request->content_len);
     if (request->forwarded_for)
         buf_printf(out, "X-Forwarded-For: %s\r\n", request->forwarded_for);
     for (size_t i = 0; client && i < client->headers_len; i++) {

@@ -244,6 +244,10 @@ static int run(const struct config *config)
         log_line(LOG_LEVEL_INFO, TAG,
                  "Vestibule " VESTIBULE_VERSION " listening on %s%s%s, Prosody is %s", place,
                  config->listen.unix_path ? ":" : "", config->listen.path, config->upstream.url);
+        if (config->http.bosh == BOSH_FORWARD)
+            log_line(LOG_LEVEL_WARN, TAG,
+                     "http.bosh: forward is a way around the lobby: whoever connects to " BOSH_PATH
+                     " is not looked at; inspect or refuse closes it");
         loop_run(proxy.loop);
         rejections_finish(proxy.rejections);
         log_line(LOG_LEVEL_INFO, TAG, "stopped");
