@@ -32,6 +32,15 @@ http {
       set $prefix "$1";
       rewrite ^ /xmpp-websocket;
     }
+    location ~ ^/([^/?&:'"]+)/http-bind$ {
+      set $prefix "$1";
+      rewrite ^ /http-bind;
+    }
+    location = /http-bind {
+      proxy_pass ${backend}/http-bind?prefix=$prefix&$args;
+      proxy_set_header Host ${domain};
+      proxy_set_header X-Forwarded-For $remote_addr;
+    }
     location = /xmpp-websocket {
       proxy_pass ${backend}/xmpp-websocket?prefix=$prefix&$args;
       proxy_http_version 1.1;
