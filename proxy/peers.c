@@ -61,12 +61,18 @@ bool peer_is_trusted(const struct config *config, const struct in6_addr *address
 
 /* Below the first 64 bits a host chooses its addresses itself (RFC 7421). Where those are zero
  * there are only special addresses, ::1 among them. */
-struct in6_addr peer_network(const struct in6_addr *address)
+static bool has_network(const struct in6_addr *address)
 {
     static const uint8_t zero[8];
+
+    return memcmp(address->s6_addr, zero, sizeof zero) != 0;
+}
+
+struct in6_addr peer_network(const struct in6_addr *address)
+{
     struct in6_addr network = *address;
 
-    if (memcmp(network.s6_addr, zero, 8) != 0)
+    if (has_network(address))
         memset(network.s6_addr + 8, 0, 8);
     return network;
 }
@@ -74,16 +80,11 @@ struct in6_addr peer_network(const struct in6_addr *address)
 void peer_network_text(const struct in6_addr *address, char *to, size_t len)
 {
     struct in6_addr network = peer_network(address);
-    size_t text_len;
+    char text[INET6_ADDRSTRLEN] = "unix";
 
-    if (IN6_IS_ADDR_UNSPECIFIED(address)) {
-        snprintf(to, len, "unix");
-        return;
-    }
-    print_address(&network, to, len);
-    text_len = strlen(to);
-    if (memcmp(&network, address, sizeof network) != 0)
-        snprintf(to + text_len, len - text_len, "/64");
+    if (!IN6_IS_ADDR_UNSPECIFIED(address))
+        print_address(&network, text, sizeof text);
+    snprintf(to, len, "%s%s", text, has_network(address) ? "/64" : "");
 }
 
 /* An entry of X-Forwarded-For: an address, maybe with a port or in brackets. */
