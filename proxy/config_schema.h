@@ -77,7 +77,7 @@ enum config_kind {
     KEY(LOBBY_ON_FAILURE, "lobby.on_failure", CHOICE, "deny", 0, 0, "deny|forward", NULL) \
     KEY(LOBBY_MISSING_ROOM, "lobby.missing_room", CHOICE, "refuse", 0, 0, "refuse|create", NULL) \
     KEY(LOBBY_DRY_RUN, "lobby.dry_run", BOOL, "false", 0, 0, NULL, NULL) \
-    KEY(HTTP_FORWARD, "http.forward", LIST, "/_api/room-info,/conference-request", 0, 0, NULL, NULL) \
+    KEY(HTTP_FORWARD, "http.forward", LIST, "/_api/room-info,/room-info,/conference-request", 0, 0, NULL, NULL) \
     KEY(HTTP_BOSH, "http.bosh", CHOICE, "inspect", 0, 0, "inspect|refuse|forward", NULL) \
     KEY(LIMITS_STANZA, "limits.stanza", SIZE, "256KiB", 4 * CONFIG_KIB, 64 * CONFIG_MIB, NULL, NULL) \
     KEY(LIMITS_SERVER_STANZA, "limits.server_stanza", SIZE, "10MiB", 64 * CONFIG_KIB, 256 * CONFIG_MIB, NULL, NULL) \

@@ -4,6 +4,7 @@
  */
 #include "proxy/handshake.h"
 
+#include <ctype.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <string.h>
@@ -20,10 +21,21 @@ static const char *const not_forwarded[] = {
 static const char *const about_others[] = {"forwarded", "x-real-ip", "x-forwarded-proto",
                                            "x-forwarded-host", "x-forwarded-port"};
 
+/* Prosody's modules ask for x_forwarded_for, and find X_Forwarded_For as well as X-Forwarded-For.
+ */
+static bool is_named(struct http_slice name, const char *wanted)
+{
+    for (size_t i = 0; i < name.len; i++, wanted++) {
+        if (!*wanted || (name.at[i] == '_' ? '-' : tolower((unsigned char)name.at[i])) != *wanted)
+            return false;
+    }
+    return !*wanted;
+}
+
 static bool is_one_of(struct http_slice name, const char *const *names, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (http_slice_is_nocase(name, names[i]))
+        if (is_named(name, names[i]))
             return true;
     }
     return false;

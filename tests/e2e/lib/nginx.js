@@ -38,6 +38,25 @@ http {
     }
     location = /http-bind {
       proxy_pass ${backend}/http-bind?prefix=$prefix&$args;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host ${domain};
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_buffering off;
+      proxy_read_timeout 120s;
+      tcp_nodelay on;
+    }
+    location = /_api/room-info {
+      proxy_pass ${backend}/room-info?prefix=$prefix&$args;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host ${domain};
+      proxy_set_header X-Forwarded-For $remote_addr;
+    }
+    location = /conference-request {
+      proxy_pass ${backend}/conference-request?prefix=$prefix&$args;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
       proxy_set_header Host ${domain};
       proxy_set_header X-Forwarded-For $remote_addr;
     }
