@@ -129,6 +129,8 @@ static void on_tick(void *ctx, int64_t now)
         stop->streams_ticked = now;
         sessions_tick(p->sessions, now);
         streams_tick(p, now);
+        if (p->bosh)
+            bosh_tick(p->bosh, now);
         keyfetch_tick(p->keyfetch, now);
         rejections_tick(p->rejections, now);
     }
