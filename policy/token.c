@@ -84,6 +84,13 @@ static struct verdict check_header(const json_t *header, const struct token_algo
     return valid();
 }
 
+/* Who does not understand crit is to take no notice of the token (RFC 7515 section 4.1.11). Prosody
+ * and libjwt have never heard of it, so it is looked at last, where the token is good for them. */
+static struct verdict check_crit(const json_t *header)
+{
+    return json_object_get(header, "crit") ? unjudged("the header has crit") : valid();
+}
+
 /* Whether Prosody, having the same key, could find the signature good. */
 static struct verdict check_signature(const struct token_text *text,
                                       const struct token_algorithm *algorithm,
@@ -302,7 +309,7 @@ static struct verdict judge_by_secret(const struct token_text *text, const json_
         verdict = unjudged("the header can be read in more than one way");
     if (verdict.status == TOKEN_VALID && !text->is_plain)
         verdict = unjudged("the token is written in an unusual way");
-    return verdict;
+    return verdict.status == TOKEN_VALID ? check_crit(header) : verdict;
 }
 
 /* Likewise with a public key. Here the header says which key, so one that is read in two ways, or
@@ -321,7 +328,7 @@ static struct verdict judge_by_public_key(const struct token_text *text, const j
         verdict = find_public_key(header, keys, token, ret_key);
     if (verdict.status == TOKEN_VALID)
         verdict = check_signature(text, algorithm, ret_key);
-    return verdict;
+    return verdict.status == TOKEN_VALID ? check_crit(header) : verdict;
 }
 
 /* The same by libjwt, on which a valid token rests. It comes last, as it refuses a payload it

@@ -23,7 +23,7 @@ static const char *const audiences[] = {"jitsi", "other", NULL};
 static const char *const any[] = {"*", NULL};
 static const char *const lobby_claims[] = {"context.features.lobby", "context.user.lobby", NULL};
 
-static struct token_rules default_rules(void)
+static inline struct token_rules default_rules(void)
 {
     return (struct token_rules){
         .algorithm = "HS256",
@@ -38,7 +38,7 @@ static struct token_rules default_rules(void)
     };
 }
 
-static char *put_base64url(char *at, const void *bytes, size_t len)
+static inline char *put_base64url(char *at, const void *bytes, size_t len)
 {
     static const char letters[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -55,7 +55,7 @@ static char *put_base64url(char *at, const void *bytes, size_t len)
     return at;
 }
 
-static char *put_signature(char *at, const char *text, size_t len, const EVP_MD *digest,
+static inline char *put_signature(char *at, const char *text, size_t len, const EVP_MD *digest,
                            const char *key)
 {
     unsigned char mac[EVP_MAX_MD_SIZE];
@@ -67,7 +67,7 @@ static char *put_signature(char *at, const char *text, size_t len, const EVP_MD 
 }
 
 /* A token in a static buffer, overwritten by the next. */
-static char *make_bytes(const char *header, const void *payload, size_t payload_len,
+static inline char *make_bytes(const char *header, const void *payload, size_t payload_len,
                         const EVP_MD *digest, const char *key)
 {
     static char text[64 * 1024];
@@ -87,7 +87,7 @@ static char *make_bytes(const char *header, const void *payload, size_t payload_
 #define GOOD "{" CLAIMS "}"
 #define WITH(claim) "{" CLAIMS "," claim "}"
 
-static char *make(const char *header, const char *payload)
+static inline char *make(const char *header, const char *payload)
 {
     return make_bytes(header, payload, strlen(payload), EVP_sha256(), SECRET);
 }
