@@ -39,8 +39,9 @@ struct keyfetch {
     size_t under_way, len;
     bool is_stopped;
     bool has_fetched; /* something, once: there are old keys to keep */
-    bool is_failing;  /* said once, until an answer comes */
+    bool is_failing;  /* said once for each reason, until an answer comes */
     size_t failures;
+    char reason[128];                           /* the last one said */
     const char *problem;                        /* the last one said; a fixed phrase */
     unsigned char digest[SHA256_DIGEST_LENGTH]; /* of the last document */
 };
@@ -122,10 +123,14 @@ static void log_no_such_key(const char *url, int status)
 
 static void log_failed(struct keyfetch *f, const char *url, const struct httpget_answer *answer)
 {
-    char status[24];
+    char status[24], reason[sizeof f->reason];
+    bool is_news;
 
     snprintf(status, sizeof status, "%d", answer->status);
-    log_event(f->is_failing ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, TAG,
+    snprintf(reason, sizeof reason, "%s %s", status, answer->problem);
+    is_news = !f->is_failing || strcmp(reason, f->reason) != 0;
+    memcpy(f->reason, reason, sizeof f->reason);
+    log_event(is_news ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, TAG,
               f->has_fetched ? "public keys cannot be fetched; those that are here stay in use"
                              : "public keys cannot be fetched; tokens that need them open nothing",
               {"url", url}, {"status", answer->status ? status : NULL, true},
