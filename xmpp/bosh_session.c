@@ -483,6 +483,8 @@ void bosh_session_request(struct bosh_session *b, const struct bosh_body *body, 
         b->idle_since_ms = now_ms;
     if (kept) {
         b->actions->answer(b->ctx, request, kept->body.data, kept->body.len);
+    } else if (b->state == OVER || (!same && (b->is_leaving || body->rid <= b->last_rid))) {
+        refuse(b, request, "item-not-found"); /* XEP-0124 section 14.3 */
     } else if (b->state == TELLING) {
         if (same)
             replace(b, same, request);
@@ -490,11 +492,9 @@ void bosh_session_request(struct bosh_session *b, const struct bosh_body *body, 
             insert(b, body, request);
         b->state = OVER;
         tell(b, b->condition);
-    } else if (same && b->state == OPEN) {
+    } else if (same) {
         replace(b, same, request);
         settle(b);
-    } else if (b->state == OVER || b->is_leaving || body->rid <= b->last_rid) {
-        refuse(b, request, "item-not-found"); /* XEP-0124 section 14.3 */
     } else {
         take_request(b, body, request);
     }

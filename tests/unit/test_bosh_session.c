@@ -502,6 +502,8 @@ static const struct step let_go_later[] = {
     {110, "done", "n", ""},
     {120, "tick", "", ""},
     {120, "post", "B 10 to='meet'", "B*{" FEATURES "}"}, /* an answer is still repeated */
+    {125, "post", "E 9", "E!item-not-found{}"},          /* not worth the last words */
+    {125, "done", "n", ""},
     {130, "post", "C 11|<iq/>", "C!remote-stream-error{" ERROR "}"},
     {130, "done", "y", ""},
     {140, "post", "D 12", "D!item-not-found{}"},
