@@ -112,6 +112,12 @@ void streams_keys_changed(struct proxy *proxy)
     for (struct stream *s = proxy->streams; s; s = s->next) {
         if (s->state == STREAM_ENDED || !s->token_text || !s->token.awaited_kid)
             continue;
+        /* Many may wait for keys that nobody has. */
+        if (!keys_find(proxy->keys, s->token.awaited_kid)) {
+            if (s->awaits_key && !awaits_key(s))
+                key_settled(s);
+            continue;
+        }
         judge(s, s->token_text, s->token_text_len);
         if (!s->awaits_key) {
             /* Not logged in yet: as at the handshake. */
