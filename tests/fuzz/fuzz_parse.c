@@ -68,7 +68,8 @@ static void check_peek(const char *msg, size_t len, const struct element *root)
     enum stanza_kind peeked = stanza_peek(msg, len);
     const char *end = memchr(msg, '>', len);
     const char *name = msg + strlen("<");
-    if (strncmp(name, root->name, strlen(root->name)) == 0 &&
+    size_t name_len = strlen(root->name);
+    if (strncmp(name, root->name, name_len) == 0 && strchr(" \t\r\n/>", name[name_len]) &&
         !memchr(msg, '&', (size_t)(end - msg)) && peeked != stanza_kind(root))
         abort();
 }
