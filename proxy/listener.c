@@ -15,15 +15,11 @@
 #include "proxy/rejections.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
+#include "proxy/unix_path.h"
 
-#include <errno.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define TAG "listener"
 
@@ -84,10 +80,16 @@ static const char *name_of(const struct guest *g)
 
 static void refuse(struct guest *g, int status, const char *why)
 {
+    struct proxy *proxy = g->listener->proxy;
+
     log_line(is_told(g, rejection_of_status(status)) ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, TAG,
              "%s refused: %d %s", name_of(g), status, why);
     handshake_refuse(conn_output(g->conn), status, why);
-    conn_close_lingering(g->conn); /* its request may not be read to the end */
+    /* Its request may not be read to the end; but who lingers costs a file for a while. */
+    if (loop_conns_len(proxy->loop) < 2 * (size_t)proxy->config->limits.connections)
+        conn_close_lingering(g->conn);
+    else
+        conn_close(g->conn);
     guest_free(g);
 }
 
@@ -263,12 +265,19 @@ static void on_closed(void *owner, const char *why)
 
 static const struct conn_callbacks guest_events = {.received = on_received, .closed = on_closed};
 
-/* Guests that may be there at a time: with the connections no more than there are files. */
-static size_t room_for_guests(const struct proxy *proxy)
+/* Guests that may be there at a time: with all others no more than there are files. A connection
+ * that is in has two, the second maybe not yet. */
+static size_t room_for_guests(const struct listener *l)
 {
-    size_t max = proxy->config->limits.connections, used = proxy->streams_len + proxy->passthroughs;
-    size_t room = 2 * (used < max ? max - used : 0) + SPARE_GUESTS;
+    const struct proxy *proxy = l->proxy;
+    size_t max = proxy->config->limits.connections, files = 2 * max + SPARE_GUESTS;
+    size_t others = loop_conns_len(proxy->loop) - crowd_len(l->guests, NULL);
+    size_t in = 2 * (proxy->streams_len + proxy->passthroughs);
+    size_t room = 0;
 
+    others = others > in ? others : in;
+    if (others < files)
+        room = files - others;
     return room < max ? room : max;
 }
 
@@ -281,7 +290,7 @@ static void make_room(struct listener *l, const struct in6_addr *address)
 
     if (address && max && crowd_len(l->guests, address) >= max)
         oldest = oldest_guest(l, address);
-    else if (crowd_len(l->guests, NULL) >= room_for_guests(l->proxy))
+    else if (crowd_len(l->guests, NULL) >= room_for_guests(l))
         oldest = oldest_guest(l, NULL);
     if (!oldest)
         return;
@@ -348,37 +357,6 @@ void listener_take_back(struct listener *l, struct conn *conn, const uint8_t *re
     }
 }
 
-/* A socket left by a process that is gone is removed; one that answers is not ours to take. */
-static bool clear_unix_path(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat there;
-    int fd;
-    bool is_alive;
-
-    if (strlen(path) >= sizeof address.sun_path) {
-        log_line(LOG_LEVEL_ERROR, TAG, "listen.address: unix:%s is too long for a socket", path);
-        return false;
-    }
-    /* libwebsockets removes whatever is in its way. */
-    if (lstat(path, &there) == 0 && !S_ISSOCK(there.st_mode)) {
-        log_line(LOG_LEVEL_ERROR, TAG,
-                 "listen.address: there is something at unix:%s that is no socket", path);
-        return false;
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
-    is_alive = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
-    if (!is_alive && errno == ECONNREFUSED)
-        unlink(path);
-    close(fd);
-    if (is_alive)
-        log_line(LOG_LEVEL_ERROR, TAG, "listen.address: another process listens on unix:%s", path);
-    return !is_alive;
-}
-
 static void fill_info(struct listener *l, struct lws_context_creation_info *info)
 {
     const struct config *config = l->proxy->config;
@@ -428,7 +406,7 @@ struct listener *listener_new(struct proxy *proxy)
     struct lws_context_creation_info info = {0};
     struct listener *l;
 
-    if (config->listen.unix_path && !clear_unix_path(config->listen.unix_path))
+    if (config->listen.unix_path && !unix_path_clear(config->listen.unix_path))
         return NULL;
     l = calloc(1, sizeof *l);
     if (!l)

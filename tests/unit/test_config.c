@@ -203,6 +203,16 @@ static const struct mistake mistakes[] = {
      "VESTIBULE_HTTP_FORWARD=/xmpp-websocket",
      "VESTIBULE_HTTP_FORWARD: http.forward: \"/xmpp-websocket\" is the WebSocket's path"},
     {"BOSH wanted otherwise", "http:\n  bosh: allow\n", "", "c.yaml:2: http.bosh: \"allow\""},
+    {"public address", "listen:\n  public_url: ftp://meet.example.com\n", "",
+     "c.yaml:2: listen.public_url: \"ftp://meet.example.com\" is not the address of a web page"},
+    {"public address by the environment", "", "PUBLIC_URL=https://meet.example.com?x",
+     "PUBLIC_URL: listen.public_url: \"https://meet.example.com?x\" is not the address"},
+    {"guest domain", "xmpp:\n  guest_domain: a@b\n", "",
+     "c.yaml:2: xmpp.guest_domain: \"a@b\" is an address; write its domain only"},
+    {"hidden domain", "xmpp:\n  hidden_domain: '@'\n", "",
+     "c.yaml:2: xmpp.hidden_domain: \"@\" is not a domain"},
+    {"allowed from", "service:\n  allowed_from: [10.0.0.0/8, localhost]\n", "",
+     "c.yaml:2: service.allowed_from: \"localhost\" is not an address or range"},
     {"certificate without key", "listen:\n  tls:\n    certificate: cert.pem\n", "",
      "c.yaml:2: listen.tls.key: is not set while listen.tls.certificate is"},
     {"key without certificate", "listen:\n  tls:\n    key: key.pem\n", "",
@@ -354,6 +364,10 @@ static void test_defaults(void **state)
     assert_null(config->listen.tls.key);
     assert_int_equal(config->listen.trusted_proxies_len, 2);
     assert_null(config->listen.allowed_origins[0]);
+    assert_true(config->listen.absent_origin);
+    assert_string_equal(config->guest_domain, "");
+    assert_string_equal(config->hidden_domain, "");
+    assert_int_equal(config->service.allowed_from_len, 0);
     assert_false(config->upstream.tls);
     assert_string_equal(config->upstream.host, "127.0.0.1");
     assert_int_equal(config->upstream.port, 5280);
@@ -388,6 +402,26 @@ static void test_defaults(void **state)
     assert_int_equal(config->limits.idle_timeout_ms, 900000);
     assert_int_equal(config->log.level, LOG_LEVEL_INFO);
     assert_false(config->log.json);
+    config_free(config);
+}
+
+static void test_door(void **state)
+{
+    struct config *config =
+        load_good("listen: {allowed_origins: ['https://A.example:443'], absent_origin: no}\n"
+                  "xmpp: {domain: d, guest_domain: Guest.D, hidden_domain: hidden.d.}\n"
+                  "service: {allowed_from: [10.1.2.3/8, '2001:db8::/32']}\n"
+                  "token: {app_id: app, secret: s}\n",
+                  "PUBLIC_URL=meet.example.com/sub/");
+    assert_string_equal(config->listen.allowed_origins[0], "https://a.example");
+    assert_string_equal(config->listen.allowed_origins[1], "https://meet.example.com");
+    assert_null(config->listen.allowed_origins[2]);
+    assert_false(config->listen.absent_origin);
+    assert_string_equal(config->guest_domain, "guest.d");
+    assert_string_equal(config->hidden_domain, "hidden.d");
+    assert_int_equal(config->service.allowed_from_len, 2);
+    assert_int_equal(config->service.allowed_from[0].bits, 104);
+    assert_int_equal(config->service.allowed_from[1].bits, 32);
     config_free(config);
 }
 
@@ -741,6 +775,7 @@ int main(void)
         cmocka_unit_test(test_secrets_stay_secret),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_door),
         cmocka_unit_test(test_public_keys),
         cmocka_unit_test(test_order_of_sources),
         cmocka_unit_test(test_secret_over_file),

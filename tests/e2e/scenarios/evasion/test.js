@@ -76,8 +76,20 @@ scenario('evasion', { recorder: true, expect: [EXPECTED] }, (d, it) => {
     'binary': [() => frame(OP.binary, `<presence ${C}/>`), 1003],
     'a frame not masked': [() => frame(OP.text, `<presence ${C}/>`, { masked: false }), 1002],
     'RSV1 without an extension': [() => frame(OP.text, `<presence ${C}/>`, { rsv: 4 }), 1002],
+    'RSV2': [() => frame(OP.text, `<presence ${C}/>`, { rsv: 2 }), 1002],
+    'RSV1 on a ping': [() => frame(OP.ping, 'x', { rsv: 4 }), 1002],
     'RSV3': [() => frame(OP.text, `<presence ${C}/>`, { rsv: 1 }), 1002],
     'a reserved opcode': [() => frame(3, `<presence ${C}/>`), 1002],
+    'a reserved control opcode': [() => frame(11), 1002],
+    'a ping not masked': [() => frame(OP.ping, 'x', { masked: false }), 1002],
+    'a close frame that is too long': [() => closeFrame(1000, 'x'.repeat(124)), 1002],
+    'a close frame in fragments': [() => closeFrame(1000, '', { fin: false }), 1002],
+    'a close reason that is not UTF-8': [() => frame(OP.close, Buffer.from([3, 0xe8, 0xff])), 1007],
+    'a pong that is too long': [() => frame(OP.pong, 'x'.repeat(126)), 1002],
+    'more fragments than a message has': [() => Buffer.concat([frame(OP.text, '<presence', { fin: false }),
+      ...Array.from({ length: 1024 }, () => frame(OP.continuation, ' ', { fin: false }))]), 1008],
+    'more empty fragments than a message has': [() => Buffer.concat([frame(OP.text, '', { fin: false }),
+      ...Array.from({ length: 1024 }, () => frame(OP.continuation, '', { fin: false }))]), 1008],
     'a ping that is too long': [() => frame(OP.ping, 'x'.repeat(126)), 1002],
     'a ping in fragments': [() => frame(OP.ping, 'x', { fin: false }), 1002],
     'a continuation of nothing': [() => frame(OP.continuation, `<presence ${C}/>`), 1002],
@@ -91,13 +103,15 @@ scenario('evasion', { recorder: true, expect: [EXPECTED] }, (d, it) => {
     'a close code that may not travel': [() => closeFrame(1005), 1002],
     'half a close code': [() => frame(OP.close, 'x'), 1002],
   };
-  for (const [name, [bytes, code]] of Object.entries(frames)) {
-    it(name, async () => {
-      const one = await watched();
-      const before = one.wire.up.messages.length;
-      writeBytes(one.client, bytes());
-      await assertEnds(one, before, code, null);
-    });
+  for (const isLoggedIn of [true, false]) {
+    for (const [name, [bytes, code]] of Object.entries(frames)) {
+      it(`${name} (${isLoggedIn ? 'logged in' : 'as the first frame'})`, async () => {
+        const one = await watched({ isLoggedIn });
+        const before = one.wire.up.messages.length;
+        writeBytes(one.client, bytes());
+        await assertEnds(one, before, code, null);
+      });
+    }
   }
 
   it('text that is not UTF-8', async () => {
