@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Requests a client sent behind the one that waits, before its connection is read no further. */
 #define PIPELINED_MAX 65536
@@ -183,8 +184,23 @@ void bosh_requests_abort_of(struct bosh_requests *all, const void *ctx)
     }
 }
 
+/* What goes on to Prosody has no content. */
+static void drop_content_headers(struct http_head *head)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < head->headers_len; i++) {
+        const struct http_slice name = head->headers[i].name;
+
+        if (name.len < 8 || strncasecmp(name.at, "content-", 8) != 0)
+            head->headers[kept++] = head->headers[i];
+    }
+    head->headers_len = kept;
+}
+
 static void complete(struct bosh_request *r)
 {
+    drop_content_headers(&r->head);
     r->state = WAITING;
     conn_expire(r->conn, CONN_NEVER); /* the session keeps the time */
     r->all->events->complete(r->all->owner, r);
@@ -275,6 +291,12 @@ static int check_length(struct bosh_request *r, bool is_post, const char **ret_w
     return 0;
 }
 
+static bool is_plain(const struct bosh_request *r)
+{
+    return http_slice_is(r->head.method, "GET") || http_slice_is(r->head.method, "HEAD") ||
+           http_slice_is(r->head.method, "OPTIONS");
+}
+
 /* What asks for nothing of a session. */
 static void serve_plain(struct bosh_request *r)
 {
@@ -287,10 +309,8 @@ static void serve_plain(struct bosh_request *r)
                      "Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
                      "Access-Control-Max-Age: 7200\r\n",
                      "", 0);
-    else if (r->is_head || http_slice_is(method, "GET"))
-        write_answer(r, 200, "text/plain", "", about, sizeof about - 1);
     else
-        refuse(r, 405, "Only POST carries BOSH.\n");
+        write_answer(r, 200, "text/plain", "", about, sizeof about - 1);
 }
 
 static void expect(struct bosh_request *r)
@@ -300,7 +320,7 @@ static void expect(struct bosh_request *r)
     if (!wanted || r->head.minor_version == 0)
         return;
     if (!http_slice_is_nocase(wanted->value, "100-continue"))
-        refuse(r, 417, "Only 100-continue can be expected here.\n");
+        refuse(r, 417, "Only 100-continue can be expected here.");
     else if (r->in.len < r->length)
         buf_add_str(conn_output(r->conn), "HTTP/1.1 100 Continue\r\n\r\n");
 }
@@ -309,8 +329,13 @@ void bosh_request_start(struct bosh_request *r)
 {
     const char *why = "";
     bool is_post = http_slice_is(r->head.method, "POST");
-    int status = check_length(r, is_post, &why);
+    int status;
 
+    if (!is_post && !is_plain(r)) {
+        refuse(r, 405, "Only POST carries BOSH.");
+        return;
+    }
+    status = check_length(r, is_post, &why);
     if (status) {
         refuse(r, status, why);
         return;

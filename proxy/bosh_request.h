@@ -39,7 +39,8 @@ struct bosh_request *bosh_request_new(struct bosh_requests *all, struct conn *co
 /* Begins; calls back. */
 void bosh_request_start(struct bosh_request *r);
 
-/* During `complete` only: the entity, the head as it came, and who sent it (also in `released`). */
+/* During `complete` only: the entity, the head without what describes the entity, and who sent it (also in
+ * `released`). */
 const char *bosh_request_entity(const struct bosh_request *r, size_t *ret_len);
 const struct http_head *bosh_request_head(const struct bosh_request *r);
 const struct peer_identity *bosh_request_identity(const struct bosh_request *r);
