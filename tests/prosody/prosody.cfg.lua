@@ -47,6 +47,7 @@ local application = ENV_JWT_APP_ID or "myapp"
 app_id, app_secret = application, ENV_JWT_APP_SECRET
 -- Public keys: from a server by Jitsi's module, from the same files in a folder by the stand-in.
 asap_key_server = ENV_JWT_ASAP_KEYSERVER ~= "" and ENV_JWT_ASAP_KEYSERVER or nil
+cache_keys_url = ENV_JWT_CACHE_KEYS_URL ~= "" and ENV_JWT_CACHE_KEYS_URL or nil
 meet_token_keys = ENV_MEET_TOKEN_KEYS ~= "" and ENV_MEET_TOKEN_KEYS or nil
 signature_algorithm = ENV_JWT_SIGN_TYPE ~= "" and ENV_JWT_SIGN_TYPE or nil
 allow_empty_token = true -- guests

@@ -28,7 +28,8 @@ let marks = 0;
 class Deployment {
   // options: direct, config (over the YAML every scenario has), prosody (its environment), env
   // (Vestibule's), expect (patterns of warnings that belong to the scenario), isServed (false: the
-  // service account is not to log in), keys (true: tokens are signed by key pairs, see #startKeys),
+  // service account is not to log in), keys (true, or a function of the deployment: tokens are
+  // signed by key pairs, see #startKeys),
   // isProsodyUp, prosodyTls, listenTls, unixSocket (function of the
   // deployment), recorder (true: Vestibule meets Prosody through it, without TLS).
   constructor(options = {}) {
@@ -71,12 +72,14 @@ class Deployment {
   }
 
   // Two key servers with the same contents: `keys` is Vestibule's, over TLS, and prosodyKeys is Prosody's, so
-  // that what one of them knows the other need not. Gives Prosody's environment.
+  // that what one of them knows the other need not. A function is called once they run, and may add to
+  // Prosody's environment, which is given.
   async #startKeys() {
     this.keys = await new KeyServer({ tls: this.tls, isEverywhere: true }).start();
     this.prosodyKeys = await new KeyServer().start();
     this.keyFolder = this.folder('keys');
-    return { JWT_ASAP_KEYSERVER: this.prosodyKeys.url, MEET_TOKEN_KEYS: this.keyFolder };
+    const more = typeof this.options.keys === 'function' ? this.options.keys(this) : {};
+    return { JWT_ASAP_KEYSERVER: this.prosodyKeys.url, MEET_TOKEN_KEYS: this.keyFolder, ...more };
   }
 
   // A new key pair that Prosody knows and, unless isSecret, Vestibule can fetch from its key server.

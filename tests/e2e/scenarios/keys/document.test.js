@@ -5,6 +5,7 @@ const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const { scenario } = require('../../lib/scenario');
 const { certificateOf, jwks } = require('../../lib/keys');
+const { hasJitsiPlugins } = require('../../lib/prosody');
 const { item } = require('../../lib/stanza');
 
 const FAILED = /public keys cannot be fetched/;
@@ -48,6 +49,27 @@ scenario('a JWKS', { keys: true, config: withDocument(), expect: [FAILED] }, (d,
     await (await d.connect({ room, as: { lobby: true, key: first }, name: 'asker' })).enterLobby(room);
   });
 });
+
+for (const [name, bodyOf] of [['a JWKS', jwks], ['a map of certificates', (key) => JSON.stringify({ [key.kid]: certificateOf(key) })]]) {
+  let key;
+  scenario(`${name} that Prosody reads too`, {
+    config: withDocument(),
+    keys: (d) => {
+      key = d.keyPair('shared', { isSecret: true });
+      for (const server of [d.keys, d.prosodyKeys]) server.pages.set(DOCUMENT, { body: bodyOf(key) });
+      return { JWT_ASAP_KEYSERVER: '', JWT_CACHE_KEYS_URL: d.prosodyKeys.url + DOCUMENT };
+    },
+  }, (d, it) => {
+    it('both go by the same key', async () => {
+      if (hasJitsiPlugins) await d.prosodyKeys.waitForRequest(DOCUMENT); // the stand-in has its folder
+      await d.vestibule.waitForLog(/public keys fetched/);
+      const room = await d.room();
+      await (await d.connect({ room, as: { lobby: true, key }, name: 'asker' })).enterLobby(room);
+      const { el } = await (await d.connect({ room, as: { key }, name: 'plain' })).enter(room);
+      assert.equal(item(el).affiliation, 'member');
+    });
+  });
+}
 
 scenario('a map of certificates, from this machine', {
   keys: true, expect: [FAILED, /what was fetched/],

@@ -14,8 +14,8 @@ const pathOf = (key) => `/${fileOf(key.kid)}`;
 const node = (room) => room.split('@')[0];
 
 // Up to the end of SASL, and no further.
-async function authenticated(d, text) {
-  const client = await d.socket({ parameters: { token: text }, name: 'user' });
+async function authenticated(d, text, transport) {
+  const client = await d.socket({ parameters: { token: text }, name: 'user', transport });
   await client.startStream(d.domain);
   const end = await client.authenticate();
   return { client, name: end.name };
@@ -41,23 +41,25 @@ scenario('a key server', { keys: true, config: withKeys() }, (d, it) => {
     await isOff(d, room);
   });
 
-  it('who logs in before his key came is held until it is here, and then judged by it', async () => {
-    const [room, key] = [await d.room(), d.keyPair('late')];
-    const page = d.keys.pages.get(pathOf(key));
-    let give;
-    d.keys.pages.set(pathOf(key), (request, response) => { give = () => response.end(page.body); });
-    const { client, name } = await authenticated(d, token(d.domain, node(room), { lobby: true, key }));
-    assert.equal(name, 'success');
-    const opened = client.startStream(d.domain).then(() => client.bind());
-    await d.keys.waitForRequest(pathOf(key));
-    const before = client.received.length;
-    await (await d.guest(room, 'somebody else')).ping(); // a round trip, and he has heard nothing
-    assert.equal(client.received.length, before);
-    give();
-    await opened;
-    await client.enterLobby(room);
-    assert.equal((await d.state(room)).members_only, true);
-  });
+  for (const transport of ['websocket', 'bosh']) {
+    it(`who logs in before his key came is held until it is here, and then judged by it: ${transport}`, async () => {
+      const [room, key] = [await d.room(), d.keyPair(`late ${transport}`)];
+      const page = d.keys.pages.get(pathOf(key));
+      let give;
+      d.keys.pages.set(pathOf(key), (request, response) => { give = () => response.end(page.body); });
+      const { client, name } = await authenticated(d, token(d.domain, node(room), { lobby: true, key }), transport);
+      assert.equal(name, 'success');
+      const opened = client.startStream(d.domain).then(() => client.bind());
+      await d.keys.waitForRequest(pathOf(key));
+      const before = client.received.length;
+      await (await d.guest(room, 'somebody else')).ping(); // a round trip, and he has heard nothing
+      assert.equal(client.received.length, before);
+      give();
+      await opened;
+      await client.enterLobby(room);
+      assert.equal((await d.state(room)).members_only, true);
+    });
+  }
 
   it('a key that only Prosody has: refused where the room is open, no grant where it is not, one request', async () => {
     const [room, key, known] = [await d.room(), d.keyPair('unknown', { isSecret: true }), d.keyPair('known')];
