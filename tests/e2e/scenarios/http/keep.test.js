@@ -1,7 +1,9 @@
 // Connections that carry more than one request: those that BOSH gives back to the door.
 'use strict';
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const net = require('node:net');
+const tls = require('node:tls');
 const { once } = require('node:events');
 const { scenario } = require('../../lib/scenario');
 const { exchange, request } = require('../../lib/http');
@@ -77,5 +79,21 @@ scenario('one connection, many requests', {}, (d, it) => {
     await once(socket, 'data');
     d.vestibule.program.signal('SIGTERM');
     await within(10000, 'the end', once(socket.resume(), 'close'));
+  });
+});
+
+scenario('one connection with TLS, many requests', {
+  listenTls: true,
+  config: (d) => ({ listen: { tls: { certificate: d.tls.certificate, key: d.tls.key } } }),
+}, (d, it) => {
+  it('what comes in one record is answered in order', async () => {
+    const socket = tls.connect({ port: d.ports.vestibule, host: '127.0.0.1', servername: 'localhost', ca: fs.readFileSync(d.tls.ca) });
+    let heard = '';
+    socket.setEncoding('latin1').on('data', (part) => { heard += part; });
+    socket.write(request({ method: 'OPTIONS', target: '/http-bind', host: d.domain }).repeat(200) +
+      request({ target: '/room-info?last=1', host: d.domain }));
+    await within(10000, 'the end', once(socket, 'end'), () => heard);
+    assert.equal(heard.split('HTTP/1.1 204').length, 201);
+    assert.match(heard, /"last=1"/);
   });
 });

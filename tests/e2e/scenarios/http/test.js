@@ -191,6 +191,13 @@ scenario('Prosody\'s other paths', {}, (d, it) => {
     });
   }
 
+  it('Prosody itself takes chunks for the next request: that is why', async () => {
+    const { length } = await d.prosody.others();
+    const next = 'GET /room-info?next=1 HTTP/1.1\r\nHost: meet.example.com\r\nConnection: close\r\n\r\n';
+    await exchange({ port: d.ports.prosody }, wire(['Transfer-Encoding: chunked'], next));
+    assert.deepEqual((await d.prosody.others()).slice(length).map(({ path }) => path), ['/conference-request', '/room-info']);
+  });
+
   const hidden = {
     'no length': [wire([], smuggled), ''],
     'length 0': [wire(['Content-Length: 0'], smuggled), ''],
