@@ -31,7 +31,7 @@
     X(STALLED, false, true, 1008, "policy-violation", "nothing was read for too long")              \
     X(SERVER_TOO_LARGE, false, false, 1011, "internal-server-error", "over limits.server_stanza")   \
     X(TOO_LARGE, false, true, 1009, "policy-violation", "a message over the limits")                \
-    X(TOO_MUCH, false, true, 1008, "policy-violation", "more rooms or held stanzas than allowed")   \
+    X(TOO_MUCH, false, true, 1008, "policy-violation", "more than one client may have or try")      \
     X(HANDSHAKE_TIMEOUT, false, true, 1008, "connection-timeout", "no login in time")               \
     X(IDLE, true, false, 1001, "connection-timeout", "nothing was heard for too long")              \
     X(NO_MEMORY, false, false, 1011, "internal-server-error", "out of memory")                      \

@@ -22,6 +22,7 @@ enum stream_state {
 #define STREAM_OWNER_SETS_MAX 8
 #define STREAM_OWNER_SET_MS 5000      /* then a room no longer waits for the answer */
 #define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
+#define STREAM_LOGINS_MAX 5           /* that fail */
 #define STREAM_JOINS_MAX 16           /* on their way at a time */
 /* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
 #define STREAM_STALL_MS 30000
@@ -58,6 +59,7 @@ struct stream {
     bool is_closing; /* an XMPP <close/> or stream error passed, either way */
     bool said_misused;
     bool has_opened; /* he sent the first <open/> */
+    unsigned failed_logins;
     unsigned opens;  /* how many <open/> he may still send */
     bool opens_main; /* the last one was for xmpp.domain */
     bool awaits_bind, awaits_resume; /* the client waits for the answer */

@@ -219,13 +219,17 @@ static void message(struct stream *s, const char *data, size_t len)
     muc_room_done(&room);
 }
 
-static void login_failed(struct stream *s)
+/* Prosody itself lets a client try for ever (RFC 6120 section 6.4.5 asks for a limit). */
+static void login_failed(struct stream *s, const char *data, size_t len)
 {
     int64_t now = loop_now(s->proxy->loop);
 
     s->was_refused = true;
     if (rejections_note(s->proxy->rejections, &s->key, REJECTION_LOGIN_FAILED, now))
         log_line(LOG_LEVEL_INFO, s->tag, "Prosody refused a login");
+    stream_send_client(s, data, len);
+    if (++s->failed_logins == STREAM_LOGINS_MAX)
+        stream_end(s, CLOSE_TOO_MUCH, "logins that failed");
 }
 
 void stream_server_message(struct stream *s, const char *data, size_t len)
@@ -252,8 +256,8 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
         stream_judge_at_login(s);
         break;
     case STANZA_SASL_FAILURE:
-        login_failed(s);
-        break;
+        login_failed(s, data, len);
+        return;
     case STANZA_CLOSE:
     case STANZA_STREAM_ERROR:
         s->is_closing = true;
