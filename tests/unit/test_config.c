@@ -427,10 +427,12 @@ static void test_door(void **state)
 
 static const char full_yaml[] =
     "listen: {address: 'unix:/run/v.sock', path: /ws, tls: {certificate: cert.pem, key: key.pem},\n"
-    "         trusted_proxies: [10.1.2.3/8], allowed_origins: ['https://Meet.example.com:8443']}\n"
+    "         trusted_proxies: [10.1.2.3/8], allowed_origins: ['https://Meet.example.com:8443'],\n"
+    "         public_url: 'https://meet.example.com', absent_origin: false}\n"
     "upstream: {url: 'wss://[::1]:5443/x/', host: 'h:1', ca_file: cert.pem}\n"
-    "xmpp: {domain: d, muc: muc.D, lobby: l.d, tenants: false}\n"
-    "service: {jid: Vestibule@Auth.d, password_file: secret}\n"
+    "xmpp: {domain: d, muc: muc.D, lobby: l.d, tenants: false, guest_domain: g.d,\n"
+    "       hidden_domain: h.d}\n"
+    "service: {jid: Vestibule@Auth.d, password_file: secret, allowed_from: [10.0.0.0/8]}\n"
     "token: {app_id: a, secret_file: secret, algorithm: HS512, accepted_issuers: [x, y],\n"
     "        accepted_audiences: [z], require_room: no, domain_verification: off,\n"
     "        on_invalid: refuse}\n"
@@ -450,6 +452,11 @@ static void test_every_key(void **state)
     assert_int_equal(config->listen.trusted_proxies_len, 1);
     assert_int_equal(config->listen.trusted_proxies[0].bits, 104);
     assert_string_equal(config->listen.allowed_origins[0], "https://meet.example.com:8443");
+    assert_string_equal(config->listen.allowed_origins[1], "https://meet.example.com");
+    assert_false(config->listen.absent_origin);
+    assert_string_equal(config->guest_domain, "g.d");
+    assert_string_equal(config->hidden_domain, "h.d");
+    assert_int_equal(config->service.allowed_from_len, 1);
     assert_true(config->upstream.tls);
     assert_string_equal(config->upstream.url, "wss://[::1]:5443/x/");
     assert_string_equal(config->upstream.host, "::1");
