@@ -99,7 +99,7 @@ static void make_environment(struct buf *memory, const char *text, size_t len,
 
 static bool holds_secret(const char *text, size_t len)
 {
-    return len > 0 && memmem(text, len, SECRET, strlen(SECRET)) != NULL;
+    return text && memmem(text, len, SECRET, strlen(SECRET)) != NULL;
 }
 
 /* Whether every place with the secret in the file is one the program knows for one: whoever writes

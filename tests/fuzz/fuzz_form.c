@@ -189,14 +189,16 @@ static void send_back(const struct buf *submitted, bool membersonly, int persist
     buf_done(&text);
 }
 
-/* Whether text may stand in XML at all: a JID or an id of ours always does. */
-static bool is_plain(const char *text)
+/* Whether both texts may stand in XML at all: a JID or an id of ours always does. */
+static bool are_plain(const char *one, const char *other)
 {
     static struct parser *parser;
     struct buf out = BUF_INIT;
 
     buf_add_str(&out, "<a b='");
-    buf_add_xml(&out, text);
+    buf_add_xml(&out, one);
+    buf_add_str(&out, "' c='");
+    buf_add_xml(&out, other);
     buf_add_str(&out, "'/>");
     bool plain = read_stanza(&parser, &out) != NULL;
     buf_done(&out);
@@ -210,7 +212,7 @@ static void submit(uint8_t flags, const char *id, const char *room)
     bool membersonly = flags & 1;
     int persistent = (int)(flags >> 1) % 3 - 1;
 
-    if (!is_plain(id) || !is_plain(room))
+    if (!are_plain(id, room))
         return;
     muc_submit_form(&out, room, id, membersonly, persistent);
     const struct element *iq = read_stanza(&parser, &out);
@@ -246,9 +248,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         text = line_end + 1;
     }
     size -= (size_t)(text - (const char *)data);
-    receive(NS_MUC_OWNER, "<x xmlns='" NS_DATA_FORM "' type='form'>", text, size, "</x>",
-            check_form);
-    receive(NS_MUC_OWNER, "", text, size, "", check_form);
-    receive(NS_DISCO_INFO, "", text, size, "", check_info);
+    if ((data[0] >> 3) % 3 == 0)
+        receive(NS_MUC_OWNER, "<x xmlns='" NS_DATA_FORM "' type='form'>", text, size, "</x>",
+                check_form);
+    else if ((data[0] >> 3) % 3 == 1)
+        receive(NS_MUC_OWNER, "", text, size, "", check_form);
+    else
+        receive(NS_DISCO_INFO, "", text, size, "", check_info);
     return 0;
 }

@@ -151,7 +151,7 @@ static void take_payload(struct talk *talk, const struct buf *sent, const char *
         require(strcmp(name, "auth") == 0 && len == sizeof(PLAIN_PAYLOAD) - 1 &&
                 memcmp(data, PLAIN_PAYLOAD, len) == 0);
     } else {
-        require(len == 0 || memmem(data, len, PASSWORD, strlen(PASSWORD)) == NULL);
+        require(!data || memmem(data, len, PASSWORD, strlen(PASSWORD)) == NULL);
         buf_add(ret, data, len);
     }
     gsasl_free(data);
@@ -179,7 +179,7 @@ static void take_response(struct talk *talk, const struct buf *sent, const struc
     struct buf payload = BUF_INIT;
 
     take_payload(talk, sent, "response", &payload);
-    const char *proof = payload.len > 0 ? memmem(payload.data, payload.len, ",p=", 3) : NULL;
+    const char *proof = payload.data ? memmem(payload.data, payload.len, ",p=", 3) : NULL;
     if (proof) {
         require(talk->final_bare.len == 0);
         buf_add(&talk->final_bare, payload.data, (size_t)(proof - payload.data));

@@ -21,20 +21,20 @@ struct pool {
     void *unused[64]; /* of each power of two, chained through their first bytes */
 };
 
-static unsigned class_of(size_t size)
+static unsigned power_of(size_t size)
 {
-    unsigned class = 4;
-    while (((size_t)1 << class) < size)
-        class++;
-    return class;
+    unsigned power = 4;
+    while (((size_t)1 << power) < size)
+        power++;
+    return power;
 }
 
-static void *take(struct pool *pool, unsigned class)
+static void *take(struct pool *pool, unsigned power)
 {
-    size_t size = (size_t)1 << class;
-    void *block = pool->unused[class];
+    size_t size = (size_t)1 << power;
+    void *block = pool->unused[power];
     if (block) {
-        memcpy(&pool->unused[class], block, sizeof(void *));
+        memcpy(&pool->unused[power], block, sizeof(void *));
         return block;
     }
     if (size > pool->left) {
@@ -55,16 +55,16 @@ static void *allocate(void *ctx, void *block, size_t old_size, size_t size)
 {
     struct pool *pool = ctx;
     void *moved = NULL;
-    if (block && size > 0 && class_of(size) == class_of(old_size))
+    if (block && size > 0 && power_of(size) == power_of(old_size))
         return block;
-    if (size > 0 && !(moved = take(pool, class_of(size))))
+    if (size > 0 && !(moved = take(pool, power_of(size))))
         return NULL;
     if (block && moved)
         memcpy(moved, block, old_size < size ? old_size : size);
     if (block) {
-        unsigned class = class_of(old_size);
-        memcpy(block, &pool->unused[class], sizeof(void *));
-        pool->unused[class] = block;
+        unsigned power = power_of(old_size);
+        memcpy(block, &pool->unused[power], sizeof(void *));
+        pool->unused[power] = block;
     }
     return moved;
 }
