@@ -8,6 +8,7 @@
 #include "policy/table.h"
 #include "proxy/bosh_request.h"
 #include "proxy/log.h"
+#include "proxy/rejections.h"
 #include "proxy/stream.h"
 #include "xmpp/bosh_session.h"
 
@@ -19,7 +20,7 @@
 #define SID_BYTES 16
 /* Sessions kept only to tell their end; beyond it the oldest goes. */
 #define TOLD_MAX 1024
-/* Each has one or two requests open, and repeats some. */
+/* Of one address: each has one or two open, and repeats some. */
 #define REQUESTS_PER_SESSION 4
 
 enum client_state {
@@ -127,7 +128,7 @@ static void on_message(void *ctx, const char *data, size_t len)
 static void on_answer(void *ctx, void *request, const char *body, size_t len)
 {
     bosh_request_set_ctx(request, NULL);
-    bosh_request_answer(request, 200, body, len);
+    bosh_request_answer(request, body, len);
 }
 
 static void on_drained(void *ctx)
@@ -290,13 +291,14 @@ static void terminate(struct bosh_request *r, const char *condition)
     if (body.failed)
         bosh_request_abort(r);
     else
-        bosh_request_answer(r, 200, body.data, body.len);
+        bosh_request_answer(r, body.data, body.len);
     buf_done(&body);
 }
 
 static void refuse(struct bosh_request *r, int status, const char *why)
 {
-    bosh_request_answer(r, status, why, strlen(why));
+    bosh_request_log_refusal(r, status, why);
+    bosh_request_refuse(r, status, why);
 }
 
 /* As at the door (listener.c): a session counts as a WebSocket does. */
@@ -371,6 +373,8 @@ static void create(struct bosh *bosh, const struct bosh_body *body, struct bosh_
         status =
             stream_new_carried(bosh->proxy, &c->transport, bosh_request_head(r), identity, &why);
     if (status == 0) {
+        log_line(LOG_LEVEL_DEBUG, TAG, "%s begins a session, %zu there are", identity->address,
+                 bosh->clients_len);
         bosh_request_set_ctx(r, c);
         touch(c);
         return;
@@ -378,7 +382,7 @@ static void create(struct bosh *bosh, const struct bosh_body *body, struct bosh_
     if (c)
         client_free(c);
     peers_remove(bosh->proxy->peers, &identity->key);
-    refuse(r, status, why);
+    bosh_request_refuse(r, status, why); /* which the stream's end said in the log */
 }
 
 static void go_on(struct bosh *bosh, struct bosh_body *body, struct bosh_request *r)
@@ -424,8 +428,7 @@ static void on_complete(void *owner, struct bosh_request *r)
         break;
     case BOSH_BAD_REQUEST:
     case BOSH_BAD_XML:
-        log_event(LOG_LEVEL_DEBUG, TAG, "a body was refused",
-                  {"peer", bosh_request_identity(r)->address}, {"why", why});
+        bosh_request_log_refusal(r, 400, why);
         terminate(r, "bad-request");
         break;
     case BOSH_NO_MEMORY:
@@ -459,30 +462,47 @@ static const struct bosh_request_events request_events = {
     .released = on_released,
 };
 
-static bool may_ask(struct bosh *bosh, const struct peer_identity *identity)
+/* 0, or the status that refuses him. A session may have three connections, and there are files for
+ * two (main.c): what is over that waits for its turn. */
+static int may_ask(struct bosh *bosh, const struct peer_identity *identity)
 {
     const struct config *config = bosh->proxy->config;
 
-    return bosh->requests.len / REQUESTS_PER_SESSION < config->limits.connections &&
-           peers_add(bosh->askers, &identity->key,
-                     config->limits.connections_per_ip * REQUESTS_PER_SESSION);
+    if (loop_conns_len(bosh->proxy->loop) / 2 >= config->limits.connections)
+        return 503;
+    return peers_add(bosh->askers, &identity->key,
+                     config->limits.connections_per_ip * REQUESTS_PER_SESSION)
+               ? 0
+               : 429;
+}
+
+/* Before there is a request. */
+static void turn_away(struct bosh *bosh, struct conn *conn, const struct peer_identity *identity,
+                      int status, const char *why)
+{
+    bool is_told = rejections_note(bosh->proxy->rejections, &identity->key,
+                                   rejection_of_status(status), now_of(bosh));
+
+    log_line(is_told ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, TAG, "%s refused: %d %s",
+             identity->address, status, why);
+    handshake_refuse(conn_output(conn), status, why);
+    conn_close_lingering(conn);
 }
 
 void bosh_take(struct bosh *bosh, struct conn *conn, const struct http_head *request,
                const struct peer_identity *identity, const uint8_t *rest, size_t rest_len)
 {
     struct bosh_request *r;
+    int status = may_ask(bosh, identity);
 
-    if (!may_ask(bosh, identity)) {
-        handshake_refuse(conn_output(conn), 429, "Too many requests.");
-        conn_close_lingering(conn);
+    if (status) {
+        turn_away(bosh, conn, identity, status, "Too many requests.");
         return;
     }
     r = bosh_request_new(&bosh->requests, conn, request, identity, rest, rest_len);
     if (!r) {
         peers_remove(bosh->askers, &identity->key);
-        handshake_refuse(conn_output(conn), 503, "Out of memory.");
-        conn_close_lingering(conn);
+        turn_away(bosh, conn, identity, 503, "Out of memory.");
         return;
     }
     bosh_request_start(r);

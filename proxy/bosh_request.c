@@ -6,6 +6,8 @@
 #include "proxy/bosh_request.h"
 
 #include "proxy/listener.h"
+#include "proxy/log.h"
+#include "proxy/rejections.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -147,18 +149,33 @@ static void write_answer(struct bosh_request *r, int status, const char *type, c
     loop_defer(r->proxy->loop, &r->release);
 }
 
-/* The entity, if there is one, is not read: nobody knows where the next request begins. */
-static void refuse(struct bosh_request *r, int status, const char *why)
+void bosh_request_log_refusal(const struct bosh_request *r, int status, const char *why)
 {
+    bool is_told = rejections_note(r->proxy->rejections, &r->identity.key,
+                                   rejection_of_status(status), loop_now(r->proxy->loop));
+
+    log_line(is_told ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "bosh", "%s refused: %d %s",
+             r->identity.address, status, why);
+}
+
+/* The entity, if there is one, is not read: nobody knows where the next request begins. */
+static void refuse_unread(struct bosh_request *r, int status, const char *why)
+{
+    bosh_request_log_refusal(r, status, why);
     r->may_keep = false;
     r->is_refused = true;
     write_answer(r, status, "text/plain",
                  status == 405 ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "", why, strlen(why));
 }
 
-void bosh_request_answer(struct bosh_request *r, int status, const char *body, size_t len)
+void bosh_request_refuse(struct bosh_request *r, int status, const char *why)
 {
-    write_answer(r, status, status == 200 ? "text/xml" : "text/plain", "", body, len);
+    write_answer(r, status, "text/plain", "", why, strlen(why));
+}
+
+void bosh_request_answer(struct bosh_request *r, const char *body, size_t len)
+{
+    write_answer(r, 200, "text/xml", "", body, len);
 }
 
 void bosh_request_abort(struct bosh_request *r)
@@ -320,7 +337,7 @@ static void expect(struct bosh_request *r)
     if (!wanted || r->head.minor_version == 0)
         return;
     if (!http_slice_is_nocase(wanted->value, "100-continue"))
-        refuse(r, 417, "Only 100-continue can be expected here.");
+        refuse_unread(r, 417, "Only 100-continue can be expected here.");
     else if (r->in.len < r->length)
         buf_add_str(conn_output(r->conn), "HTTP/1.1 100 Continue\r\n\r\n");
 }
@@ -332,12 +349,12 @@ void bosh_request_start(struct bosh_request *r)
     int status;
 
     if (!is_post && !is_plain(r)) {
-        refuse(r, 405, "Only POST carries BOSH.");
+        refuse_unread(r, 405, "Only POST carries BOSH.");
         return;
     }
     status = check_length(r, is_post, &why);
     if (status) {
-        refuse(r, status, why);
+        refuse_unread(r, status, why);
         return;
     }
     if (!is_post) {

@@ -45,8 +45,11 @@ const char *bosh_request_entity(const struct bosh_request *r, size_t *ret_len);
 const struct http_head *bosh_request_head(const struct bosh_request *r);
 const struct peer_identity *bosh_request_identity(const struct bosh_request *r);
 
-/* Answers, once: status 200 with a BOSH body, any other with a text that says why. */
-void bosh_request_answer(struct bosh_request *r, int status, const char *body, size_t len);
+/* Answers, once: with a BOSH body, or with an HTTP status and why. */
+void bosh_request_answer(struct bosh_request *r, const char *body, size_t len);
+void bosh_request_refuse(struct bosh_request *r, int status, const char *why);
+/* One line in the log, or one more in a count (rejections.h). */
+void bosh_request_log_refusal(const struct bosh_request *r, int status, const char *why);
 /* Ends its connection without an answer, unless it had one. Only `released` is called. */
 void bosh_request_abort(struct bosh_request *r);
 /* Those whose entity is still on its way. */

@@ -18,7 +18,7 @@
     X(PROSODY_DOWN, true, false, 0, NULL, "Prosody did not open a stream for it")                   \
     X(TOKEN_REFUSED, true, true, 0, NULL, "refused for its token (token.on_invalid: refuse)")       \
     X(REPLACED, true, false, 0, NULL, "the session went on in another stream")                      \
-    X(FRAMING, false, true, CLOSE_CARRIED, NULL, "the client broke the WebSocket protocol")         \
+    X(FRAMING, false, true, CLOSE_CARRIED, NULL, "the client broke WebSocket or BOSH")              \
     X(NOT_WELL_FORMED, false, true, 1007, "not-well-formed", "a message was not one XML element")   \
     X(BAD_NAMESPACE, false, true, 1007, "bad-namespace-prefix", "an undeclared namespace prefix")   \
     X(BAD_ENCODING, false, true, 1007, "unsupported-encoding", "not UTF-8 as XML allows it")        \

@@ -171,7 +171,11 @@ scenario('BOSH', { transport: 'bosh', expect: [/stream ended why=(HOST_UNKNOWN|I
   });
 });
 
-scenario('BOSH as HTTP', { transport: 'bosh', config: { listen: { allowed_origins: ['https://meet.example.com'] } } }, (d, it) => {
+scenario('BOSH as HTTP', {
+  transport: 'bosh', config: {
+    listen: { allowed_origins: ['https://meet.example.com'] }, limits: { handshake_timeout: '1s' },
+  },
+}, (d, it) => {
   const where = () => ({ port: d.ports.vestibule });
   const origin = 'Origin: https://meet.example.com';
   const http = (method, headers = [], content = '') => exchange(where(), request({
