@@ -12,7 +12,7 @@
 
 #include "xmpp/bosh.h"
 
-#define BOSH_WAIT_MAX_S 60
+#define BOSH_WAIT_MAX_S 55 /* nginx waits for 60 (proxy_read_timeout) */
 #define BOSH_INACTIVITY_S 60
 #define BOSH_POLLING_S 5
 #define BOSH_HOLD_MAX 1

@@ -244,8 +244,8 @@ static const struct step strophe[] = {
     {300, "post", "D 13|<iq/>", IQ},
     {350, "send", "<iq id='1'/>", "D{<iq id='1'/>}"},
     {400, "post", "E 14", ""}, /* nothing to say, both sides */
-    {60399, "tick", "", ""},
-    {60400, "tick", "", "E{}"},
+    {55399, "tick", "", ""},
+    {55400, "tick", "", "E{}"},
     {60410, "post", "F 15", ""},
     {60500, "post", "G 16|<a/><b/>", "<a xmlns='jabber:client'/> <b xmlns='jabber:client'/> F{}"},
     {60510, "send", "<m/>", "G{<m/>}"},
@@ -356,8 +356,8 @@ static const struct step silent_connection[] = {
 static const struct step silent_before_its_turn[] = {
     BEGIN,
     {1000, "post", "B 12", ""},
-    {120999, "tick", "", ""},
-    {121000, "tick", "", "B!item-not-found{} ended:broken"},
+    {115999, "tick", "", ""},
+    {116000, "tick", "", "B!item-not-found{} ended:broken"},
     END,
 };
 
@@ -655,7 +655,7 @@ static void test_creation(void **state)
     assert_string_equal(
         out.data,
         "<body xmlns='http://jabber.org/protocol/httpbind' " STREAMS " sid='" SID "'"
-        " xmlns:xmpp='urn:xmpp:xbosh' xmpp:version='1.0' ver='1.6' secure='true' wait='60'"
+        " xmlns:xmpp='urn:xmpp:xbosh' xmpp:version='1.0' ver='1.6' secure='true' wait='55'"
         " requests='2' hold='1' inactivity='60' polling='5' maxpause='120' from='meet'"
         " authid='i1'><m/></body>");
     bosh_session_free(b);
