@@ -233,7 +233,7 @@ static bool fetch_from_server(struct keys *keys, const struct digest *digest)
     end = url + sprintf(url, "%s/", keys->url);
     for (size_t i = 0; i < sizeof digest->bytes; i++)
         end += sprintf(end, "%02x", digest->bytes[i]);
-    strcpy(end, ".pem");
+    snprintf(end, sizeof ".pem", ".pem");
     has_begun = keys->actions->fetch(keys->ctx, url);
     free(url);
     return has_begun;
@@ -312,7 +312,7 @@ static bool want_stranger(struct keys *keys, const char *kid, int64_t now_ms)
     }
     if (!place || is_absent(keys, &digest, now_ms) || !spend(keys, now_ms))
         return false;
-    strcpy(place->kid, kid);
+    snprintf(place->kid, sizeof place->kid, "%s", kid);
     place->digest = digest;
     place->is_on_way = true;
     if (fetch_from_server(keys, &digest))

@@ -228,7 +228,7 @@ static EVP_PKEY *read_ec(const json_t *jwk)
     if (!read_number(jwk, "y", number, &len) || len != curve->coordinate_len)
         return NULL;
     memcpy(point + 1 + len, number, len);
-    strcpy(group, curve->openssl);
+    snprintf(group, sizeof group, "%s", curve->openssl);
     params[0] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0);
     params[1] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * len);
     params[2] = OSSL_PARAM_construct_end();
