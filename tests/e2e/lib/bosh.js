@@ -11,6 +11,7 @@ const { NS, escapeXML, parse } = require('./stanza');
 const BOSH = 'http://jabber.org/protocol/httpbind';
 const XBOSH = 'urn:xmpp:xbosh';
 const REQUESTS = 2;
+const BODY_MAX = 128 * 1024;
 
 // A body's text. attributes: {name: value}, undefined ones are left out.
 function bodyText(attributes, inside = '') {
@@ -155,10 +156,17 @@ class BoshSocket extends EventEmitter {
     this.emit('message', Buffer.from(child.toString()), false);
   }
 
+  // As much of what waits as one body is to hold.
+  #next() {
+    let text = this.queue.shift();
+    while (this.queue.length && text.length + this.queue[0].length < BODY_MAX) text += this.queue.shift();
+    return text;
+  }
+
   // What waits goes out; when nothing is open something is, to be held.
   #pump() {
     if (this.isManual || this.isEnded || this.isEnding || !this.sid || this.open.size >= REQUESTS) return;
-    if (this.queue.length) this.ask({}, this.queue.splice(0).join(''));
+    if (this.queue.length) this.ask({}, this.#next());
     else if (this.open.size === 0) this.ask();
   }
 
