@@ -66,7 +66,7 @@ scenario('BOSH', { transport: 'bosh', expect: [/stream ended why=(HOST_UNKNOWN|I
     const first = socket.rid;
     socket.rid += 2;
     const second = socket.ask({ rid: first + 1 }, note(client.jid, 'second'));
-    await new Promise((resolve) => { setTimeout(resolve, 50); });
+    await post(socket.where, ''); // by when the other is there
     const answered = socket.ask({ rid: first }, note(client.jid, 'first'));
     await Promise.race([second, answered]);
     await client.waitFor('the second', of.message('second'));
