@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of namespaces in a body: each stanza declares a few, and is read again with the limit for one. */
+#define DECLARATIONS_MAX 4096
+
 /* What all children together may grow by through what they inherit. */
 #define INHERITED_MAX 65536
 
@@ -198,7 +201,8 @@ enum bosh_result bosh_read(struct parser *parser, const char *data, size_t len,
     const struct parse_limits whole = {.bytes = limits->bytes,
                                        .depth = limits->depth + 1,
                                        .elements = limits->elements + BOSH_CHILDREN_MAX + 1,
-                                       .attributes = limits->attributes};
+                                       .attributes = limits->attributes,
+                                       .declarations = DECLARATIONS_MAX};
     const struct element *root = NULL;
     struct bosh_body body = {0};
     enum bosh_result result;

@@ -455,6 +455,18 @@ static void test_namespaces_spelled_out(void **state)
         buf_printf(&message, "<b xmlns:p%d='y'/>", i);
     buf_add_str(&message, "</a>");
     assert_int_equal(parser_read(p, message.data, message.len, &generous, &root), PARSE_TOO_LARGE);
+    /* A body of BOSH has many stanzas; in scope there are never more. */
+    struct parse_limits many = generous;
+    many.declarations = 4096;
+    assert_int_equal(parser_read(p, message.data, message.len, &many, &root), PARSE_OK);
+    buf_clear(&message);
+    for (int i = 0; i < 60; i++)
+        buf_printf(&message,
+                   "<b xmlns:p%d='y' xmlns:q%d='y' xmlns:r%d='y' xmlns:s%d='y' xmlns:t%d='y'>", i,
+                   i, i, i, i);
+    for (int i = 0; i < 60; i++)
+        buf_add_str(&message, "</b>");
+    assert_int_equal(parser_read(p, message.data, message.len, &many, &root), PARSE_TOO_LARGE);
     buf_done(&message);
     parser_free(p);
 }

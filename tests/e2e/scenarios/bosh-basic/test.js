@@ -55,6 +55,16 @@ scenario('BOSH', { transport: 'bosh', expect: [/stream ended why=(HOST_UNKNOWN|I
     assert.deepEqual(bodies(client).slice(-2), ['one', 'two']);
   });
 
+  it('a body with many stanzas, each with its namespaces, is read', async () => {
+    const { client, socket } = await byHand(d);
+    const many = Array.from({ length: 200 }, (_, i) => `<message ${C} to='${client.jid}'><body>${i}</body>` +
+      '<a xmlns=\'urn:a\'/><b xmlns=\'urn:b\'/></message>');
+    socket.isManual = false;
+    socket.ask({}, many.join(''));
+    await client.waitFor('the last', of.message('199'));
+    assert.deepEqual(bodies(client).filter((text) => /^\d+$/.test(text)), many.map((_, i) => String(i)));
+  });
+
   it('a stanza without a namespace of its own is the client\'s', async () => {
     const { client, socket } = await byHand(d);
     await socket.ask({}, `<message to='${client.jid}'><body>bare</body></message>`);
