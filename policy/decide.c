@@ -82,7 +82,7 @@ enum applicant applicant_of(const struct token *token, const struct token_rules 
         *ret_reason = "the token is for another room";
         return APPLICANT_GUEST;
     case TOKEN_COVER_UNKNOWN:
-        *ret_reason = "the token's room is a pattern";
+        *ret_reason = "which rooms the token is for cannot be told";
         return APPLICANT_UNJUDGED;
     case TOKEN_COVERS:
         break;

@@ -9,13 +9,13 @@
  * which libjwt verifies as well, can be TOKEN_VALID.
  */
 #include "policy/token.h"
+#include "policy/keys.h"
+#include "policy/token_signature.h"
 #include "policy/token_text.h"
 
 #include <jwt.h>
 #include <limits.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,16 +24,10 @@
 /* More brackets than this and readers' limits on nesting differ (lua-cjson: 1000 levels). */
 #define BRACKETS_MAX 1000
 
-struct algorithm {
-    const char *name;
-    jwt_alg_t alg;
-    const EVP_MD *(*digest)(void);
-};
-
-static const struct algorithm algorithms[] = {
-    {"HS256", JWT_ALG_HS256, EVP_sha256},
-    {"HS384", JWT_ALG_HS384, EVP_sha384},
-    {"HS512", JWT_ALG_HS512, EVP_sha512},
+/* What a token is verified with: the secret, or a public key as PEM text. Borrowed. */
+struct key_text {
+    const char *text;
+    size_t len;
 };
 
 /* What is decided so far: a status other than TOKEN_VALID is final. */
@@ -55,14 +49,6 @@ static struct verdict refused(const char *reason)
 static struct verdict unjudged(const char *reason)
 {
     return (struct verdict){TOKEN_UNJUDGED, reason};
-}
-
-static const struct algorithm *algorithm_find(const char *name)
-{
-    for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
-        if (strcmp(algorithms[i].name, name) == 0)
-            return &algorithms[i];
-    return NULL;
 }
 
 /* JSON that reads the same everywhere, or NULL. What our reader refuses lua-cjson may take (a name
@@ -89,7 +75,7 @@ static bool is_string(const json_t *value, const char *text)
 }
 
 /* Prosody compares both letter by letter; libjwt takes any case of them. */
-static struct verdict check_header(const json_t *header, const struct algorithm *algorithm)
+static struct verdict check_header(const json_t *header, const struct token_algorithm *algorithm)
 {
     if (!is_string(json_object_get(header, "typ"), "JWT"))
         return refused("the header's typ is not JWT");
@@ -98,21 +84,69 @@ static struct verdict check_header(const json_t *header, const struct algorithm 
     return valid();
 }
 
+/* Who does not understand crit is to take no notice of the token (RFC 7515 section 4.1.11). Prosody
+ * and libjwt have never heard of it, so it is looked at last, where the token is good for them. */
+static struct verdict check_crit(const json_t *header)
+{
+    return json_object_get(header, "crit") ? unjudged("the header has crit") : valid();
+}
+
 /* Whether Prosody, having the same key, could find the signature good. */
 static struct verdict check_signature(const struct token_text *text,
-                                      const struct token_rules *rules,
-                                      const struct algorithm *algorithm)
+                                      const struct token_algorithm *algorithm,
+                                      const struct key_text *key)
 {
-    const struct token_part *signature = &text->signature;
-    unsigned char expected[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-
-    if (!HMAC(algorithm->digest(), rules->secret, (int)rules->secret_len,
-              (const unsigned char *)text->joined, text->signed_len, expected, &len))
-        return unjudged("the signature could not be computed");
-    if (signature->len != len || CRYPTO_memcmp(signature->bytes, expected, len) != 0)
+    switch (token_signature_check(algorithm, text, key->text, key->len)) {
+    case TOKEN_SIGNATURE_GOOD:
+        return valid();
+    case TOKEN_SIGNATURE_WRONG:
         return refused("the signature is wrong");
-    return valid();
+    case TOKEN_SIGNATURE_ODD:
+        return unjudged("the signature is written in an unusual way");
+    case TOKEN_SIGNATURE_UNFIT_KEY:
+        /* Prosody has no such scruples. */
+        return unjudged("the public key does not fit the algorithm, or is weak");
+    case TOKEN_SIGNATURE_FAILED:
+        break;
+    }
+    return unjudged("the signature could not be computed");
+}
+
+/* The public key that the header names by its kid, and only by that: what else a header may bring
+ * (jwk, jku, x5u, x5c) is never looked at. A kid is looked up whatever is in it; where a key server
+ * has the keys, it is only ever used hashed. */
+static struct verdict find_public_key(const json_t *header, const struct keys *keys,
+                                      struct token *token, struct key_text *ret)
+{
+    const json_t *kid = json_object_get(header, "kid");
+
+    if (!kid)
+        return refused("the header names no key: kid is missing");
+    /* Lua takes a number for a string here, and true for a name. */
+    if (!json_is_string(kid))
+        return unjudged("kid is not a string");
+    if (json_string_length(kid) > KEYS_KID_MAX)
+        return unjudged("kid is too long");
+    ret->text = keys_find(keys, json_string_value(kid));
+    if (ret->text) {
+        ret->len = strlen(ret->text);
+        return valid();
+    }
+    token->awaited_kid = strdup(json_string_value(kid));
+    return unjudged(token->awaited_kid ? "the public key is not known" : "out of memory");
+}
+
+/* A header that is JSON but no object has neither typ nor alg for Lua either; what does not even
+ * begin like one is read by nobody. */
+static struct verdict unreadable_header(const struct token_part *header)
+{
+    size_t i = 0;
+
+    while (i < header->len && header->bytes[i] <= ' ')
+        i++;
+    if (i == header->len || header->bytes[i] != '{')
+        return refused("the header is not a JSON object");
+    return unjudged("the header can be read in more than one way");
 }
 
 /* The payload. */
@@ -234,11 +268,10 @@ static struct verdict read_payload(const json_t *payload, const struct token_rul
         return unjudged("out of memory");
     if (json_is_string(sub) && !(token->sub = copy_lower(sub)))
         return unjudged("out of memory");
-    /* "true" counts here as true does. What is null, true or a number makes Prosody's module fail
-     * in the join, which comes to the same: we cannot say. */
-    token->room_is_pattern = json_is_true(regex) || is_string(regex, "true") ||
-                             json_is_null(context_room) || json_is_true(context_room) ||
-                             json_is_number(context_room);
+    /* "true" counts here as true does. */
+    token->room_is_pattern = json_is_true(regex) || is_string(regex, "true");
+    token->room_check_fails =
+        json_is_null(context_room) || json_is_true(context_room) || json_is_number(context_room);
     read_lobby_claims(payload, rules, token);
     return valid();
 }
@@ -262,22 +295,40 @@ static struct verdict judge_payload(const struct token_part *part, const struct 
     return verdict;
 }
 
-/* Everything up to the payload. The header is looked at before the signature only to name the
- * better reason: whichever is wrong, Prosody refuses. */
-static struct verdict judge_seal(const struct token_text *text, const struct token_rules *rules,
-                                 const struct algorithm *algorithm)
+/* Everything up to the payload, with a secret. The header is looked at before the signature only to
+ * name the better reason: whichever is wrong, Prosody refuses. */
+static struct verdict judge_by_secret(const struct token_text *text, const json_t *header,
+                                      const struct token_algorithm *algorithm,
+                                      const struct key_text *secret)
 {
-    json_t *header = read_json(&text->header);
     struct verdict verdict = header ? check_header(header, algorithm) : valid();
 
     if (verdict.status == TOKEN_VALID)
-        verdict = check_signature(text, rules, algorithm);
+        verdict = check_signature(text, algorithm, secret);
     if (verdict.status == TOKEN_VALID && !header)
         verdict = unjudged("the header can be read in more than one way");
     if (verdict.status == TOKEN_VALID && !text->is_plain)
         verdict = unjudged("the token is written in an unusual way");
-    json_decref(header);
-    return verdict;
+    return verdict.status == TOKEN_VALID ? check_crit(header) : verdict;
+}
+
+/* Likewise with a public key. Here the header says which key, so one that is read in two ways, or
+ * written so, leaves no signature to check. */
+static struct verdict judge_by_public_key(const struct token_text *text, const json_t *header,
+                                          const struct token_algorithm *algorithm,
+                                          const struct keys *keys, struct token *token,
+                                          struct key_text *ret_key)
+{
+    struct verdict verdict =
+        header ? check_header(header, algorithm) : unreadable_header(&text->header);
+
+    if (verdict.status == TOKEN_VALID && !text->is_plain)
+        verdict = unjudged("the token is written in an unusual way");
+    if (verdict.status == TOKEN_VALID)
+        verdict = find_public_key(header, keys, token, ret_key);
+    if (verdict.status == TOKEN_VALID)
+        verdict = check_signature(text, algorithm, ret_key);
+    return verdict.status == TOKEN_VALID ? check_crit(header) : verdict;
 }
 
 /* The same by libjwt, on which a valid token rests. It comes last, as it refuses a payload it
@@ -285,14 +336,13 @@ static struct verdict judge_seal(const struct token_text *text, const struct tok
  * at again.
  */
 static struct verdict verify_with_libjwt(const struct token_text *text,
-                                         const struct token_rules *rules,
-                                         const struct algorithm *algorithm)
+                                         const struct token_algorithm *algorithm,
+                                         const struct key_text *key)
 {
     struct verdict verdict = valid();
     jwt_t *jwt = NULL;
 
-    if (jwt_decode(&jwt, text->joined, (const unsigned char *)rules->secret,
-                   (int)rules->secret_len) != 0)
+    if (jwt_decode(&jwt, text->joined, (const unsigned char *)key->text, (int)key->len) != 0)
         return unjudged("libjwt does not verify the token");
     if (jwt_get_alg(jwt) != algorithm->alg)
         verdict = unjudged("libjwt verified another alg");
@@ -300,18 +350,50 @@ static struct verdict verify_with_libjwt(const struct token_text *text,
     return verdict;
 }
 
-static struct verdict judge(const char *written, size_t len, const struct token_rules *rules,
-                            int64_t now_s, struct token *token)
+/* The key is the secret or a public one as the configured algorithm has it, whatever the token
+ * says. */
+static struct verdict judge_text(const struct token_text *text, const struct token_rules *rules,
+                                 const struct token_algorithm *algorithm, const struct keys *keys,
+                                 int64_t now_s, struct token *token)
 {
-    const struct algorithm *algorithm = algorithm_find(rules->algorithm);
+    struct key_text key = {0};
+    json_t *header = read_json(&text->header);
+    struct verdict verdict;
+
+    if (algorithm->family == TOKEN_HMAC) {
+        key = (struct key_text){rules->secret, rules->secret_len};
+        verdict = judge_by_secret(text, header, algorithm, &key);
+    } else {
+        verdict = judge_by_public_key(text, header, algorithm, keys, token, &key);
+    }
+    json_decref(header);
+    if (verdict.status == TOKEN_VALID)
+        verdict = judge_payload(&text->payload, rules, now_s, token);
+    if (verdict.status == TOKEN_VALID)
+        verdict = verify_with_libjwt(text, algorithm, &key);
+    return verdict;
+}
+
+/* Never to libjwt without a key: its header says that nothing is verified then. */
+static bool has_key(const struct token_rules *rules, const struct token_algorithm *algorithm,
+                    const struct keys *keys)
+{
+    if (algorithm->family == TOKEN_HMAC)
+        return rules->secret && rules->secret_len > 0 && rules->secret_len <= INT_MAX;
+    return keys != NULL;
+}
+
+static struct verdict judge(const char *written, size_t len, const struct token_rules *rules,
+                            const struct keys *keys, int64_t now_s, struct token *token)
+{
+    const struct token_algorithm *algorithm = token_algorithm_find(rules->algorithm);
     struct token_text text;
     struct verdict verdict;
 
-    /* Never to libjwt without a key: its header says that nothing is verified then. */
-    if (!rules->secret || rules->secret_len == 0 || rules->secret_len > INT_MAX)
-        return unjudged("there is no key to verify the token with");
     if (!algorithm)
         return unjudged("the configured algorithm is not known");
+    if (!has_key(rules, algorithm, keys))
+        return unjudged("there is no key to verify the token with");
     if (len > TOKEN_MAX)
         return unjudged("the token is too long");
     switch (token_text_read(written, len, &text)) {
@@ -324,11 +406,10 @@ static struct verdict judge(const char *written, size_t len, const struct token_
     case TOKEN_TEXT_OK:
         break;
     }
-    verdict = judge_seal(&text, rules, algorithm);
-    if (verdict.status == TOKEN_VALID)
-        verdict = judge_payload(&text.payload, rules, now_s, token);
-    if (verdict.status == TOKEN_VALID)
-        verdict = verify_with_libjwt(&text, rules, algorithm);
+    /* What OpenSSL noted on the way is nobody's business, least of all a TLS connection's. */
+    ERR_set_mark();
+    verdict = judge_text(&text, rules, algorithm, keys, now_s, token);
+    ERR_pop_to_mark();
     token_text_done(&text);
     return verdict;
 }
@@ -339,9 +420,14 @@ void token_verify(const char *text, size_t len, const struct token_rules *rules,
     struct verdict verdict;
 
     *ret = (struct token){0};
-    verdict = judge(text, len, rules, now_s, ret);
-    if (verdict.status != TOKEN_VALID)
+    verdict = judge(text, len, rules, keys, now_s, ret);
+    if (verdict.status != TOKEN_VALID) {
+        char *awaited_kid = ret->awaited_kid;
+
+        ret->awaited_kid = NULL;
         token_done(ret);
+        ret->awaited_kid = awaited_kid;
+    }
     ret->status = verdict.status;
     ret->reason = verdict.reason;
 }
@@ -357,59 +443,6 @@ void token_done(struct token *token)
         return;
     free(token->room);
     free(token->sub);
+    free(token->awaited_kid);
     *token = (struct token){.reason = ""};
-}
-
-/* Whether the room's "node@", or "[tenant]node@", is these parts one after the other. */
-static bool is_spelt(const struct muc_room *room, const char *const *parts)
-{
-    const char *at = room->jid;
-
-    for (; *parts; parts++) {
-        size_t len = strlen(*parts);
-
-        if (strncmp(at, *parts, len) != 0)
-            return false;
-        at += len;
-    }
-    return *at == '@';
-}
-
-/* Without domain verification Prosody looks at the node only, as it is or behind any bracket. */
-static bool is_named(const struct muc_room *room, const char *name)
-{
-    size_t node_len = strcspn(room->jid, "@");
-    size_t len = strlen(name);
-    const char *tail = room->jid + node_len - len;
-
-    if (len > node_len || memcmp(tail, name, len) != 0)
-        return false;
-    return tail == room->jid || tail[-1] == ']';
-}
-
-/* Prosody puts together the address that the token allows and compares it with the room's: the same
- * is done here. */
-enum token_cover token_covers_room(const struct token *token, const struct token_rules *rules,
-                                   const struct muc_room *room)
-{
-    bool any_room = token->room && strcmp(token->room, "*") == 0;
-    bool covers;
-
-    if (token->room_is_pattern && !any_room)
-        return TOKEN_COVER_UNKNOWN;
-    /* Not required and not there: every room, and then sub is not looked at either. */
-    if (!token->room)
-        return TOKEN_COVERS;
-    const char *name = any_room ? room->node : token->room;
-    if (!rules->domain_verification) {
-        covers = any_room || is_named(room, name);
-    } else if (room->tenant[0] == '\0') {
-        covers = is_spelt(room, (const char *const[]){name, NULL}) &&
-                 (strcmp(token->sub, "*") == 0 || strcmp(token->sub, rules->domain) == 0);
-    } else {
-        const char *tenant = strcmp(token->sub, "*") == 0 ? room->tenant : token->sub;
-
-        covers = is_spelt(room, (const char *const[]){"[", tenant, "]", name, NULL});
-    }
-    return covers ? TOKEN_COVERS : TOKEN_OTHER_ROOM;
 }

@@ -39,7 +39,8 @@ struct token {
     const char *reason;   /* fixed English phrase on why not TOKEN_VALID; "" when valid */
     char *room;           /* lower-cased as Prosody does; NULL when absent */
     char *sub;
-    bool room_is_pattern; /* context.room.regex */
+    bool room_is_pattern; /* context.room.regex: room is a Lua pattern */
+    bool room_check_fails; /* context.room has a type that Prosody's module stumbles over at a join */
     bool asks_lobby;
     const char *misused_claim; /* a path of lobby_claims found with another type than boolean; or NULL */
     char *awaited_kid; /* TOKEN_UNJUDGED because this public key is not here (keys_want); else NULL */
@@ -54,11 +55,11 @@ void token_verify(const char *text, size_t len, const struct token_rules *rules,
 void token_unjudged(struct token *ret, const char *reason);
 void token_done(struct token *token);
 
-/* Whether a valid token is for that room (wire fact 5). *ret_reason: a fixed phrase when it is not. */
+/* Whether a valid token is for that room (wire fact 5). */
 enum token_cover {
     TOKEN_COVERS = 0,
     TOKEN_OTHER_ROOM,  /* Prosody refuses the join */
-    TOKEN_COVER_UNKNOWN, /* a pattern we do not read: fail closed */
+    TOKEN_COVER_UNKNOWN, /* a pattern too costly to try, or a check that fails: fail closed */
 };
 enum token_cover token_covers_room(const struct token *token, const struct token_rules *rules,
                                    const struct muc_room *room);

@@ -31,9 +31,8 @@ static int sextet(unsigned char letter)
 }
 
 /* Decodes as the most lenient reader would: Prosody's takes '=' anywhere and drops bits left over
- * at the end. False when no reader can. *is_plain is cleared when the text is not the canonical
- * one. */
-static bool decode(const char *text, size_t len, struct token_part *part, bool *is_plain)
+ * at the end. */
+bool token_part_decode(const char *text, size_t len, struct token_part *part, bool *is_plain)
 {
     unsigned bits = 0, count = 0;
 
@@ -114,7 +113,7 @@ enum token_text_result token_text_read(const char *text, size_t len, struct toke
     unsigned char *space = (unsigned char *)end + 1;
     for (size_t i = 0; i < 3; i++) {
         parts[i]->bytes = space;
-        if (!decode(at[i], lens[i], parts[i], &result.is_plain)) {
+        if (!token_part_decode(at[i], lens[i], parts[i], &result.is_plain)) {
             free(result.memory);
             return TOKEN_TEXT_NOT_BASE64;
         }

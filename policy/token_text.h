@@ -1,5 +1,5 @@
 /*
- * A token's text taken apart. Private to policy/token.c.
+ * A token's text taken apart. Private to policy/ (token.c, and keys_read.c for base64).
  *
  * It is read as leniently as any reader might, so that a signature can be found good that Prosody may
  * find good; is_plain then says whether the text was the one way RFC 7515 allows.
@@ -33,3 +33,7 @@ enum token_text_result {
 enum token_text_result token_text_read(const char *text, size_t len, struct token_text *ret)
     __attribute__((warn_unused_result));
 void token_text_done(struct token_text *text); /* accepts a zeroed one */
+
+/* base64 of either alphabet, read as the most lenient reader would. part->bytes has room for len bytes
+ * and is filled; false when no reader can. *is_plain is cleared when text is not canonical base64url. */
+bool token_part_decode(const char *text, size_t len, struct token_part *part, bool *is_plain);

@@ -16,7 +16,7 @@
 struct bosh;
 
 struct bosh *bosh_new(struct proxy *proxy); /* NULL when out of memory */
-void bosh_free(struct bosh *bosh);          /* accepts NULL */
+void bosh_free(struct bosh *bosh);          /* accepts NULL; its streams and conns are gone by then */
 
 /* A request on BOSH_PATH whose head is read: takes the conn (not counted in proxy->peers: what is counted
  * is the session), reads the entity, answers, and gives a connection that lasts back to the listener.
@@ -24,6 +24,8 @@ void bosh_free(struct bosh *bosh);          /* accepts NULL */
 void bosh_take(struct bosh *bosh, struct conn *conn, const struct http_head *request,
                const struct peer_identity *identity, const uint8_t *rest, size_t rest_len);
 
+/* The process stops: no new sessions, and requests that are not whole yet are dropped. */
+void bosh_stop(struct bosh *bosh);
 /* Once a second. */
 void bosh_tick(struct bosh *bosh, int64_t now);
 /* Sessions that live, for the log. */

@@ -202,6 +202,10 @@ static void read_value(struct config_load *load, enum config_key_id id)
         wrong = config_parse_duration(value->text, &value->number);
         break;
     case CONFIG_CHOICE:
+        if (*value->text == '\0') { /* worked out from other keys */
+            value->number = -1;
+            return;
+        }
         wrong = config_parse_choice(key->choices, value->text, &value->number);
         break;
     }

@@ -32,8 +32,8 @@ struct config {
         } tls;
         struct cidr *trusted_proxies;
         size_t trusted_proxies_len;
-        char **allowed_origins; /* NULL-terminated; empty: any */
-        bool absent_origin; /* a client without Origin may connect while origins are checked */
+        char **allowed_origins; /* NULL-terminated, public_url's among them; empty: any */
+        bool absent_origin; /* a WebSocket without Origin is taken while origins are checked */
     } listen;
     struct {
         char *url; /* as written */
@@ -57,7 +57,13 @@ struct config {
     struct token_rules token; /* owned; domain is xmpp.domain */
     bool refuse_invalid_token; /* token.on_invalid: refuse (HTTP 403); default forward */
     struct {
-        char *key_server, *keys_url; /* as written, NULL when not set; not both */
+        char *key_server, *keys_url; /* as written but for slashes at a key server's end; NULL when
+                                        not set; not both */
+        bool tls;                    /* https:// */
+        char *host;                  /* to connect to: a name or a number; NULL when neither is set */
+        uint16_t port;
+        char *authority; /* host and port as the URL has them */
+        char *ca_file;   /* NULL: the system's */
     } keys;
     struct rooms_config lobby;
     bool dry_run; /* lobby.dry_run: decide and log, touch nothing */

@@ -48,6 +48,14 @@ static void from_bridge_account(struct config_load *load, char *const *environme
         config_set(load, KEY_SERVICE_PASSWORD, CONFIG_JITSI, "JVB_AUTH_PASSWORD", password);
 }
 
+/* Whether a name can be shown as it is. */
+static bool is_printable(const char *name)
+{
+    while (*name > ' ' && *name <= '~')
+        name++;
+    return *name == '\0';
+}
+
 /* A misspelt variable would be passed over in silence. Only what is nearly one of ours is an error:
  * orchestrators make variables of their own for a service named vestibule (VESTIBULE_PORT ...). */
 static void check_names(struct config_load *load, char *const *environment)
@@ -59,7 +67,7 @@ static void check_names(struct config_load *load, char *const *environment)
             continue;
         memcpy(name, *environment, len);
         name[len] = '\0';
-        const char *near = config_suggest_variable(name);
+        const char *near = is_printable(name) ? config_suggest_variable(name) : NULL;
         if (near != NULL && strcmp(near, name) != 0) {
             fprintf(load->errors, "%s: is not a known variable; did you mean %s?\n", name, near);
             load->errors_len++;

@@ -19,7 +19,8 @@ struct config_value {
     const char *variable; /* of CONFIG_JITSI and CONFIG_ENVIRONMENT */
     const char *text;     /* never NULL; "" when not given, and of lists */
     char **items;         /* of a list, NULL-terminated; else NULL */
-    int64_t number;       /* of a bool (0, 1), count, size, duration (ms) or choice (its place) */
+    int64_t number;       /* of a bool (0, 1), count, size, duration (ms) or choice (its place, -1
+                             where it is to be worked out) */
     bool bad;             /* an error was told: nothing is to be worked out from this value */
 };
 
@@ -91,8 +92,16 @@ struct config_url {
     const char *path; /* to the end of text */
 };
 bool config_is_path(const char *text); /* begins with '/', no query, fragment or odd character */
-const char *config_parse_url(const char *text, struct config_url *ret);
+const char *config_parse_url(const char *text, struct config_url *ret); /* ws:// or wss:// */
+/* http:// or https://, whose path may be empty and may have a query. */
+const char *config_parse_http_url(const char *text, struct config_url *ret);
+/* Whether host (of a config_url) can only be this machine. */
+bool config_is_loopback(const char *host, size_t len);
 /* A host name, number or [IPv6], with or without a port: what stands in a Host header. */
 const char *config_check_host(const char *text);
-/* "https://meet.example.com", as a browser's Origin header has it. */
-const char *config_check_origin(const char *text);
+#define CONFIG_ORIGIN_MAX 304 /* a scheme, a name of 253 bytes, a port */
+/* "https://meet.example.com", as a browser's Origin header has it: lower case, and without the port
+ * where the scheme says it. */
+const char *config_parse_origin(const char *text, char ret[CONFIG_ORIGIN_MAX]);
+/* The origin of a web page's address, which may have a path and may lack https://. */
+const char *config_parse_public_url(const char *text, char ret[CONFIG_ORIGIN_MAX]);

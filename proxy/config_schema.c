@@ -49,12 +49,14 @@ static size_t smallest(size_t a, size_t b, size_t c)
     return least < c ? least : c;
 }
 
-/* How many letters have to be changed, left out, put in or swapped with their neighbour. */
-static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
+/* How many letters have to be changed, left out, put in or swapped with their neighbour; SIZE_MAX
+ * where the lengths alone say that it is not less than limit. */
+static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len, size_t limit)
 {
     size_t rows[3][NAME_MAX_BYTES + 1];
     size_t *above2 = rows[0], *above = rows[1], *row = rows[2];
-    if (a_len > NAME_MAX_BYTES || b_len > NAME_MAX_BYTES)
+    if (a_len > NAME_MAX_BYTES || b_len > NAME_MAX_BYTES ||
+        (a_len > b_len ? a_len - b_len : b_len - a_len) >= limit)
         return SIZE_MAX;
     for (size_t j = 0; j <= b_len; j++)
         above[j] = j;
@@ -104,7 +106,7 @@ const char *config_suggest_path(char *ret, size_t ret_size, const char *path)
         if (strncmp(known, path, prefix_len) != 0)
             continue;
         size_t end = name_end(known, prefix_len);
-        size_t d = distance(name, name_len, known + prefix_len, end - prefix_len);
+        size_t d = distance(name, name_len, known + prefix_len, end - prefix_len, best);
         if (d < best) {
             best = d;
             found = known;
@@ -130,7 +132,7 @@ const char *config_suggest_variable(const char *name)
     const char *found = NULL;
     for (unsigned id = 0; id < CONFIG_KEY_COUNT; id++) {
         const char *known = config_keys[id].variable;
-        size_t d = distance(name, strlen(name), known, strlen(known));
+        size_t d = distance(name, strlen(name), known, strlen(known), best);
         if (d < best) {
             best = d;
             found = known;

@@ -34,7 +34,7 @@ enum config_kind {
  * KEY(name, path, kind, default, lowest, highest, choices, docker-jitsi-meet's variable)
  *
  * The environment's name is VESTIBULE_name. A default of "" means that there is none, or that it is
- * worked out from other keys (xmpp.muc); for a list, that it is empty.
+ * worked out from other keys (xmpp.muc, token.algorithm); for a list, that it is empty.
  */
 // clang-format off
 #define CONFIG_KEYS(KEY) \
@@ -63,9 +63,10 @@ enum config_kind {
     KEY(TOKEN_APP_ID, "token.app_id", TEXT, "", 0, 0, NULL, "JWT_APP_ID") \
     KEY(TOKEN_SECRET, "token.secret", SECRET, "", 0, 0, NULL, "JWT_APP_SECRET") \
     KEY(TOKEN_SECRET_FILE, "token.secret_file", TEXT, "", 0, 0, NULL, NULL) \
-    KEY(TOKEN_ALGORITHM, "token.algorithm", CHOICE, "HS256", 0, 0, "HS256|HS384|HS512", "JWT_SIGN_TYPE") \
+    KEY(TOKEN_ALGORITHM, "token.algorithm", CHOICE, "", 0, 0, "HS256|HS384|HS512|RS256|RS384|RS512|ES256|ES384", "JWT_SIGN_TYPE") \
     KEY(TOKEN_KEY_SERVER, "token.key_server", TEXT, "", 0, 0, NULL, "JWT_ASAP_KEYSERVER") \
     KEY(TOKEN_KEYS_URL, "token.keys_url", TEXT, "", 0, 0, NULL, NULL) \
+    KEY(TOKEN_CA_FILE, "token.ca_file", TEXT, "", 0, 0, NULL, NULL) \
     KEY(TOKEN_ACCEPTED_ISSUERS, "token.accepted_issuers", LIST, "", 0, 0, NULL, "JWT_ACCEPTED_ISSUERS") \
     KEY(TOKEN_ACCEPTED_AUDIENCES, "token.accepted_audiences", LIST, "*", 0, 0, NULL, "JWT_ACCEPTED_AUDIENCES") \
     KEY(TOKEN_REQUIRE_ROOM, "token.require_room", BOOL, "true", 0, 0, NULL, NULL) \
@@ -77,7 +78,7 @@ enum config_kind {
     KEY(LOBBY_ON_FAILURE, "lobby.on_failure", CHOICE, "deny", 0, 0, "deny|forward", NULL) \
     KEY(LOBBY_MISSING_ROOM, "lobby.missing_room", CHOICE, "refuse", 0, 0, "refuse|create", NULL) \
     KEY(LOBBY_DRY_RUN, "lobby.dry_run", BOOL, "false", 0, 0, NULL, NULL) \
-    KEY(HTTP_FORWARD, "http.forward", LIST, "/_api/room-info,/conference-request", 0, 0, NULL, NULL) \
+    KEY(HTTP_FORWARD, "http.forward", LIST, "/_api/room-info,/room-info,/conference-request", 0, 0, NULL, NULL) \
     KEY(HTTP_BOSH, "http.bosh", CHOICE, "inspect", 0, 0, "inspect|refuse|forward", NULL) \
     KEY(LIMITS_STANZA, "limits.stanza", SIZE, "256KiB", 4 * CONFIG_KIB, 64 * CONFIG_MIB, NULL, NULL) \
     KEY(LIMITS_SERVER_STANZA, "limits.server_stanza", SIZE, "10MiB", 64 * CONFIG_KIB, 256 * CONFIG_MIB, NULL, NULL) \

@@ -8,9 +8,10 @@
 #include "proxy/config_load.h"
 
 #include "policy/decide.h"
+#include "proxy/bosh.h"
+#include "proxy/route.h"
 #include "xmpp/jid.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,20 +85,56 @@ static void take_tls(struct config_load *load)
     load->config->listen.tls.key = text_of(load, KEY_LISTEN_TLS_KEY);
 }
 
-static void take_proxies(struct config_load *load)
+static size_t items_len(const struct config_load *load, enum config_key_id id)
 {
-    char *const *items = load->value[KEY_LISTEN_TRUSTED_PROXIES].items;
+    char *const *items = load->value[id].items;
     size_t len = 0;
     while (items != NULL && items[len] != NULL)
         len++;
+    return len;
+}
+
+static struct cidr *take_ranges(struct config_load *load, enum config_key_id id, size_t *ret_len)
+{
+    char *const *items = load->value[id].items;
+    size_t len = items_len(load, id);
     struct cidr *ranges = config_alloc(load, (len + 1) * sizeof(*ranges));
     for (size_t i = 0; ranges != NULL && i < len; i++) {
         const char *wrong = config_parse_cidr(items[i], &ranges[i]);
         if (wrong != NULL)
-            config_error_text(load, KEY_LISTEN_TRUSTED_PROXIES, items[i], wrong);
+            config_error_text(load, id, items[i], wrong);
     }
-    load->config->listen.trusted_proxies = ranges;
-    load->config->listen.trusted_proxies_len = len;
+    *ret_len = ranges == NULL ? 0 : len;
+    return ranges;
+}
+
+/* Those listed, and the public address's own. */
+static void take_origins(struct config_load *load)
+{
+    char *const *items = load->value[KEY_LISTEN_ALLOWED_ORIGINS].items;
+    const char *url = load->value[KEY_LISTEN_PUBLIC_URL].text;
+    size_t len = items_len(load, KEY_LISTEN_ALLOWED_ORIGINS);
+    char **origins = config_alloc(load, (len + 2) * sizeof(*origins));
+    char origin[CONFIG_ORIGIN_MAX];
+    const char *wrong;
+    if (origins == NULL)
+        return;
+    for (size_t i = 0; i < len; i++) {
+        wrong = config_parse_origin(items[i], origin);
+        if (wrong != NULL)
+            config_error_text(load, KEY_LISTEN_ALLOWED_ORIGINS, items[i], wrong);
+        origins[i] =
+            config_copy(load, wrong == NULL ? origin : "", wrong == NULL ? strlen(origin) : 0);
+    }
+    if (*url != '\0' && !is_bad(load, KEY_LISTEN_PUBLIC_URL)) {
+        wrong = config_parse_public_url(url, origin);
+        if (wrong != NULL)
+            config_error_text(load, KEY_LISTEN_PUBLIC_URL, url, wrong);
+        else
+            origins[len] = config_copy(load, origin, strlen(origin));
+    }
+    load->config->listen.allowed_origins = origins;
+    load->config->listen.absent_origin = number_of(load, KEY_LISTEN_ABSENT_ORIGIN) != 0;
 }
 
 static void take_listen(struct config_load *load)
@@ -125,16 +162,9 @@ static void take_listen(struct config_load *load)
     config->listen.path = text_of(load, KEY_LISTEN_PATH);
 
     take_tls(load);
-    take_proxies(load);
-    char **origins = load->value[KEY_LISTEN_ALLOWED_ORIGINS].items;
-    for (size_t i = 0; origins != NULL && origins[i] != NULL; i++) {
-        wrong = config_check_origin(origins[i]);
-        if (wrong != NULL)
-            config_error_text(load, KEY_LISTEN_ALLOWED_ORIGINS, origins[i], wrong);
-        for (char *p = origins[i]; *p != '\0'; p++) /* as browsers write it */
-            *p = (char)tolower((unsigned char)*p);
-    }
-    config->listen.allowed_origins = origins;
+    take_origins(load);
+    config->listen.trusted_proxies =
+        take_ranges(load, KEY_LISTEN_TRUSTED_PROXIES, &config->listen.trusted_proxies_len);
 }
 
 static void take_upstream(struct config_load *load)
@@ -209,6 +239,15 @@ static const char *take_component(struct config_load *load, enum config_key_id i
     return domain == NULL ? "" : domain;
 }
 
+/* A virtual host that is only there where the operator says so. */
+static char *take_other_host(struct config_load *load, enum config_key_id id)
+{
+    const char *domain = is_given(load, id) && !is_bad(load, id)
+                             ? prepare_domain(load, id, load->value[id].text)
+                             : "";
+    return config_copy(load, domain, strlen(domain));
+}
+
 static void check_different(struct config_load *load, enum config_key_id id, const char *domain,
                             enum config_key_id other, const char *other_domain)
 {
@@ -233,6 +272,8 @@ static void take_xmpp(struct config_load *load)
     xmpp->muc = take_component(load, KEY_XMPP_MUC, "conference");
     xmpp->lobby = take_component(load, KEY_XMPP_LOBBY, "lobby");
     xmpp->tenants = number_of(load, KEY_XMPP_TENANTS) != 0;
+    load->config->guest_domain = take_other_host(load, KEY_XMPP_GUEST_DOMAIN);
+    load->config->hidden_domain = take_other_host(load, KEY_XMPP_HIDDEN_DOMAIN);
     check_different(load, KEY_XMPP_MUC, xmpp->muc, KEY_XMPP_DOMAIN, xmpp->domain);
     check_different(load, KEY_XMPP_LOBBY, xmpp->lobby, KEY_XMPP_DOMAIN, xmpp->domain);
     check_different(load, KEY_XMPP_LOBBY, xmpp->lobby, KEY_XMPP_MUC, xmpp->muc);
@@ -296,6 +337,8 @@ static void take_service(struct config_load *load)
                      "is not set while service.password is; name the account it belongs to");
     }
     load->config->service.password = text_of(load, KEY_SERVICE_PASSWORD);
+    load->config->service.allowed_from =
+        take_ranges(load, KEY_SERVICE_ALLOWED_FROM, &load->config->service.allowed_from_len);
 }
 
 /* A list that says nothing would accept nothing: always a mistake. */
@@ -322,18 +365,100 @@ static const char *const *take_issuers(struct config_load *load)
     return (const char *const *)items;
 }
 
-static void take_token(struct config_load *load)
+/* Where keys come from, without what would make it another address than Prosody's: it joins a key
+ * server and the key's name with one slash. */
+static void take_keys_url(struct config_load *load, enum config_key_id id)
 {
-    static const char *const algorithms[] = {"HS256", "HS384", "HS512"};
+    struct config *config = load->config;
+    struct config_url url;
+    const char *text = load->value[id].text;
+    const char *wrong = config_parse_http_url(text, &url);
+    if (wrong == NULL && !url.tls && !config_is_loopback(url.host, url.host_len))
+        wrong = "is not https://, and whoever can change the answer on its way makes valid tokens; "
+                "http:// is for this machine (127.0.0.1, ::1, localhost) only";
+    if (wrong == NULL && id == KEY_TOKEN_KEY_SERVER && strchr(url.path, '?') != NULL)
+        wrong = "has a ?, and is the folder of a key server; write it without";
+    if (wrong != NULL) {
+        config_error_text(load, id, text, wrong);
+        return;
+    }
+    size_t len = strlen(text);
+    while (id == KEY_TOKEN_KEY_SERVER && text[len - 1] == '/')
+        len--;
+    char *copy = config_copy(load, text, len);
+    if (id == KEY_TOKEN_KEY_SERVER)
+        config->keys.key_server = copy;
+    else
+        config->keys.keys_url = copy;
+    const char *authority = strstr(text, "://") + 3;
+    config->keys.tls = url.tls;
+    config->keys.host = config_copy(load, url.host, url.host_len);
+    config->keys.port = url.port;
+    config->keys.authority = config_copy(load, authority, (size_t)(url.path - authority));
+}
+
+/* Whether tokens are verified with public keys that are fetched. */
+static bool take_keys(struct config_load *load)
+{
+    bool server = is_given(load, KEY_TOKEN_KEY_SERVER), url = is_given(load, KEY_TOKEN_KEYS_URL);
+    if (server && url && !is_bad(load, KEY_TOKEN_KEYS_URL))
+        config_error(load, KEY_TOKEN_KEYS_URL,
+                     "is given beside token.key_server; keep the one that has the keys");
+    else if (server && !is_bad(load, KEY_TOKEN_KEY_SERVER))
+        take_keys_url(load, KEY_TOKEN_KEY_SERVER);
+    else if (url && !is_bad(load, KEY_TOKEN_KEYS_URL))
+        take_keys_url(load, KEY_TOKEN_KEYS_URL);
+
+    if (!is_given(load, KEY_TOKEN_CA_FILE))
+        return server || url;
+    if (!load->config->keys.tls && !is_bad(load, KEY_TOKEN_KEY_SERVER) &&
+        !is_bad(load, KEY_TOKEN_KEYS_URL))
+        config_error(load, KEY_TOKEN_CA_FILE,
+                     "has no use without an https:// address in token.key_server or "
+                     "token.keys_url; set one, or remove it");
+    check_pem(load, KEY_TOKEN_CA_FILE, "-----BEGIN CERTIFICATE-----",
+              "holds no certificate; name a PEM file with the authority's certificate");
+    load->config->keys.ca_file = text_of(load, KEY_TOKEN_CA_FILE);
+    return server || url;
+}
+
+/* The algorithm and what it verifies with. The two kinds are never mixed: where keys are public a
+ * secret is not even kept, so that nothing can be taken for one. */
+static void take_algorithm(struct config_load *load, bool has_keys)
+{
+    static const char *const algorithms[] = {"HS256", "HS384", "HS512", "RS256",
+                                             "RS384", "RS512", "ES256", "ES384"};
+    enum { FIRST_PUBLIC = 3 };
     struct token_rules *token = &load->config->token;
-    if (!is_given(load, KEY_TOKEN_SECRET) && !is_bad(load, KEY_TOKEN_SECRET))
+    int64_t choice = number_of(load, KEY_TOKEN_ALGORITHM);
+    if (choice < 0) /* as Jitsi's token module has it */
+        choice = has_keys ? FIRST_PUBLIC : 0;
+    bool is_public = choice >= FIRST_PUBLIC, is_bad_choice = is_bad(load, KEY_TOKEN_ALGORITHM);
+    if (has_keys && !is_public && !is_bad_choice)
+        config_error(
+            load, KEY_TOKEN_ALGORITHM,
+            "is %s, which needs a secret, while token.%s names public keys; write RS256 or "
+            "another of its kind, or remove the public keys",
+            algorithms[choice], is_given(load, KEY_TOKEN_KEY_SERVER) ? "key_server" : "keys_url");
+    else if (!has_keys && is_public && !is_bad_choice)
+        config_error(load, KEY_TOKEN_ALGORITHM,
+                     "is %s, which needs public keys; set token.key_server or token.keys_url, or "
+                     "write HS256 for tokens signed with a secret",
+                     algorithms[choice]);
+    else if (!has_keys && !is_given(load, KEY_TOKEN_SECRET) && !is_bad(load, KEY_TOKEN_SECRET))
         config_error(
             load, KEY_TOKEN_SECRET,
             "is not set, so no token could be verified; write Prosody's app_secret, or set "
             "token.secret_file, VESTIBULE_TOKEN_SECRET or JWT_APP_SECRET");
-    token->secret = text_of(load, KEY_TOKEN_SECRET);
-    token->secret_len = strlen(load->value[KEY_TOKEN_SECRET].text);
-    token->algorithm = algorithms[number_of(load, KEY_TOKEN_ALGORITHM)];
+    token->algorithm = algorithms[choice];
+    token->secret = has_keys ? "" : text_of(load, KEY_TOKEN_SECRET);
+    token->secret_len = has_keys ? 0 : strlen(load->value[KEY_TOKEN_SECRET].text);
+}
+
+static void take_token(struct config_load *load)
+{
+    struct token_rules *token = &load->config->token;
+    take_algorithm(load, take_keys(load));
     token->issuers = take_issuers(load);
     require_items(load, KEY_TOKEN_ACCEPTED_AUDIENCES,
                   "is empty, so no token would be accepted; write [\"*\"] for any");
@@ -377,8 +502,20 @@ static void take_lobby(struct config_load *load)
 
 static void take_http(struct config_load *load)
 {
-    load->config->http.forward = load->value[KEY_HTTP_FORWARD].items;
-    load->config->http.bosh = (enum http_bosh)number_of(load, KEY_HTTP_BOSH);
+    struct config *config = load->config;
+    char **paths = load->value[KEY_HTTP_FORWARD].items;
+    struct http_slice path = {config->listen.path, 0};
+    path.len = path.at != NULL ? strlen(path.at) : 0;
+    if (!is_bad(load, KEY_LISTEN_PATH) && http_path_is(path, BOSH_PATH))
+        config_error_text(load, KEY_LISTEN_PATH, path.at,
+                          "is BOSH's path; write the WebSocket's, as in /xmpp-websocket");
+    for (size_t i = 0; paths != NULL && paths[i] != NULL && !load->no_memory; i++) {
+        const char *wrong = route_wrong(config, paths[i]);
+        if (wrong != NULL)
+            config_error_text(load, KEY_HTTP_FORWARD, paths[i], wrong);
+    }
+    config->http.forward = paths;
+    config->http.bosh = (enum http_bosh)number_of(load, KEY_HTTP_BOSH);
 }
 
 static void take_limits(struct config_load *load)

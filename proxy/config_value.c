@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
@@ -228,6 +229,15 @@ bool config_is_path(const char *path)
     return true;
 }
 
+static bool is_query(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text <= ' ' || *text > '~' || strchr("#\"<>\\", *text) != NULL)
+            return false;
+    }
+    return true;
+}
+
 const char *config_parse_url(const char *text, struct config_url *ret)
 {
     struct config_url url = {.port = 80};
@@ -255,6 +265,51 @@ const char *config_parse_url(const char *text, struct config_url *ret)
     return NULL;
 }
 
+const char *config_parse_http_url(const char *text, struct config_url *ret)
+{
+    struct config_url url = {.port = 80};
+    char path[1024];
+    if (strncmp(text, "https://", 8) == 0) {
+        url.tls = true;
+        url.port = 443;
+    } else if (strncmp(text, "http://", 7) != 0) {
+        return "does not begin with https://; write it as in https://keys.example.com/jwt";
+    }
+    text += url.tls ? 8 : 7;
+    size_t len = host_span(text, &url.host, &url.host_len);
+    if (len == 0)
+        return "names no host; write it as in https://keys.example.com/jwt";
+    text = read_url_port(text + len, &url.port);
+    if (text == NULL)
+        return "has a bad port; write one from 1 to 65535";
+    size_t path_len = strcspn(text, "?");
+    if (strlen(text) >= sizeof(path))
+        return "is too long; its path may have 1023 bytes";
+    memcpy(path, text, path_len);
+    path[path_len] = '\0';
+    /* A query has the same letters as a path, and question marks. */
+    if ((path_len > 0 && !config_is_path(path)) || (path_len == 0 && *text != '\0') ||
+        !is_query(text + path_len))
+        return "has an odd character behind the host, or no slash; write it as in "
+               "https://keys.example.com/jwt, without user or #";
+    url.path = text;
+    *ret = url;
+    return NULL;
+}
+
+bool config_is_loopback(const char *host, size_t len)
+{
+    char text[48];
+    struct in6_addr v6;
+    struct in_addr v4;
+    if (len == 9 && strncasecmp(host, "localhost", len) == 0)
+        return true;
+    if (is_number_address(AF_INET, host, len, text))
+        return inet_pton(AF_INET, text, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
+    return is_number_address(AF_INET6, host, len, text) && inet_pton(AF_INET6, text, &v6) == 1 &&
+           IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
 const char *config_check_host(const char *text)
 {
     const char *host;
@@ -266,15 +321,68 @@ const char *config_check_host(const char *text)
                                        : "is not a host name; write it as in meet.example.com";
 }
 
-const char *config_check_origin(const char *text)
+/* What goes without saying in an origin (RFC 6454 section 6.2). */
+static uint16_t default_port(const char *scheme, size_t len)
 {
-    const char *host = strstr(text, "://");
-    bool is_scheme = host != NULL && host > text && isalpha((unsigned char)*text);
-    for (const char *p = text; is_scheme && p < host; p++)
-        is_scheme = isalnum((unsigned char)*p) || strchr("+-.", *p) != NULL;
-    if (!is_scheme || config_check_host(host + 3) != NULL)
+    static const struct {
+        const char *scheme;
+        uint16_t port;
+    } ports[] = {{"https", 443}, {"http", 80}, {"wss", 443}, {"ws", 80}};
+
+    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+        if (strlen(ports[i].scheme) == len && strncasecmp(ports[i].scheme, scheme, len) == 0)
+            return ports[i].port;
+    }
+    return 0;
+}
+
+/* Scheme, host and port at text in one spelling; *ret_end is what stands behind them. */
+static bool read_origin(const char *text, char ret[CONFIG_ORIGIN_MAX], const char **ret_end)
+{
+    const char *host, *mark = strstr(text, "://");
+    size_t scheme_len = mark == NULL ? 0 : (size_t)(mark - text), host_len, len;
+    uint16_t usual, port;
+    bool is_scheme = scheme_len > 0 && scheme_len < 32 && isalpha((unsigned char)*text);
+    for (size_t i = 0; is_scheme && i < scheme_len; i++)
+        is_scheme = isalnum((unsigned char)text[i]) || strchr("+-.", text[i]) != NULL;
+    if (!is_scheme)
+        return false;
+    usual = port = default_port(text, scheme_len);
+    len = host_span(mark + 3, &host, &host_len);
+    *ret_end = len == 0 ? NULL : read_url_port(mark + 3 + len, &port);
+    if (*ret_end == NULL)
+        return false;
+    int total = snprintf(ret, CONFIG_ORIGIN_MAX, "%.*s", (int)(scheme_len + 3 + len), text);
+    if (port != usual)
+        snprintf(ret + total, CONFIG_ORIGIN_MAX - (size_t)total, ":%u", port);
+    for (char *p = ret; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+    return true;
+}
+
+const char *config_parse_origin(const char *text, char ret[CONFIG_ORIGIN_MAX])
+{
+    char origin[CONFIG_ORIGIN_MAX];
+    const char *end;
+    if (!read_origin(text, origin, &end) || *end != '\0')
         return "is not an origin; write it as in https://meet.example.com, without a path, or "
                "leave "
                "the list empty to allow any";
+    memcpy(ret, origin, sizeof(origin));
+    return NULL;
+}
+
+const char *config_parse_public_url(const char *text, char ret[CONFIG_ORIGIN_MAX])
+{
+    char origin[CONFIG_ORIGIN_MAX], whole[2 * CONFIG_ORIGIN_MAX];
+    const char *end;
+    /* docker-jitsi-meet takes it with or without https://, and with a path behind it. */
+    int len =
+        snprintf(whole, sizeof(whole), "%s%s", strstr(text, "://") == NULL ? "https://" : "", text);
+    if (len < 0 || (size_t)len >= sizeof(whole) ||
+        (strncasecmp(whole, "https://", 8) != 0 && strncasecmp(whole, "http://", 7) != 0) ||
+        !read_origin(whole, origin, &end) || (*end != '\0' && !config_is_path(end)))
+        return "is not the address of a web page; write it as in https://meet.example.com";
+    memcpy(ret, origin, sizeof(origin));
     return NULL;
 }

@@ -263,7 +263,7 @@ static void received_encrypted(struct conn *c, const uint8_t *data, size_t len)
             c->callbacks->received(c->owner, plain, plain_len);
     }
     if (result == CONN_TLS_CLOSED)
-        conn_lose(c, "the connection ended");
+        conn_lose(c, CONN_ENDED);
     else if (result == CONN_TLS_FAILED)
         conn_lose(c, conn_tls_error(c->tls));
 }
@@ -371,7 +371,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         connect_failed(c, "nothing answers there: the connection was refused or cut");
         break;
     case LWS_CALLBACK_RAW_CLOSE:
-        let_go(wsi, c, "the connection ended");
+        let_go(wsi, c, CONN_ENDED);
         break;
     default:
         break;
@@ -449,6 +449,11 @@ void conn_abort(struct conn *c)
 void conn_expire(struct conn *c, int64_t after_ms)
 {
     c->deadline = after_ms == CONN_NEVER ? INT64_MAX : loop_now(c->loop) + after_ms;
+}
+
+int64_t conn_deadline(const struct conn *c)
+{
+    return c->deadline;
 }
 
 void conns_tick(struct loop *loop, int64_t now)

@@ -25,9 +25,12 @@ struct conn_callbacks {
     void (*received)(void *owner, uint8_t *data, size_t len);
     /* What was waiting to be written fell below CONN_LOW_MARK. */
     void (*drained)(void *owner);
-    /* The peer, the network or a failed connect ended it. why is an English phrase. */
+    /* The peer, the network or a failed connect ended it. why is an English phrase: CONN_ENDED where the
+     * connection simply ended, as after a body without a length. */
     void (*closed)(void *owner, const char *why);
 };
+
+#define CONN_ENDED "the connection ended"
 
 /* Above the high mark the writer's source is to be stopped, below the low mark it may go on. */
 #define CONN_HIGH_MARK (256 * 1024)
@@ -64,6 +67,8 @@ void conn_abort(struct conn *c);
 /* Ends it (with `closed`, as if the peer had) unless it was ended by then or CONN_NEVER was said. */
 #define CONN_NEVER (-1)
 void conn_expire(struct conn *c, int64_t after_ms);
+/* When that is, INT64_MAX for never. */
+int64_t conn_deadline(const struct conn *c);
 
 /* The peer as "192.0.2.1:1234", "[2001:db8::1]:1234" or "unix"; borrowed. */
 const char *conn_peer(const struct conn *c);

@@ -4,6 +4,7 @@
  */
 #include "proxy/handshake.h"
 
+#include <ctype.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <string.h>
@@ -20,10 +21,21 @@ static const char *const not_forwarded[] = {
 static const char *const about_others[] = {"forwarded", "x-real-ip", "x-forwarded-proto",
                                            "x-forwarded-host", "x-forwarded-port"};
 
+/* Prosody's modules ask for x_forwarded_for, and find X_Forwarded_For as well as X-Forwarded-For.
+ */
+static bool is_named(struct http_slice name, const char *wanted)
+{
+    for (size_t i = 0; i < name.len; i++, wanted++) {
+        if (!*wanted || (name.at[i] == '_' ? '-' : tolower((unsigned char)name.at[i])) != *wanted)
+            return false;
+    }
+    return !*wanted;
+}
+
 static bool is_one_of(struct http_slice name, const char *const *names, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (http_slice_is_nocase(name, names[i]))
+        if (is_named(name, names[i]))
             return true;
     }
     return false;
@@ -113,6 +125,12 @@ static const char *status_text(int status)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
     case 426:
         return "Upgrade Required";
     case 429:
@@ -190,6 +208,8 @@ void handshake_request(struct buf *out, const struct handshake_request *request)
                    request->key);
     else
         buf_add_str(out, "Connection: close\r\n");
+    if (request->has_content)
+        buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)request->content_len);
     if (request->forwarded_for)
         buf_printf(out, "X-Forwarded-For: %s\r\n", request->forwarded_for);
     for (size_t i = 0; client && i < client->headers_len; i++) {

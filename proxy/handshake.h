@@ -36,6 +36,8 @@ struct handshake_request {
     bool client_is_trusted; /* else what it says of others' addresses is left out */
     const struct http_head *client;
     bool upgrade;
+    bool has_content; /* of a plain request: content_len bytes follow */
+    uint64_t content_len;
     char key[HANDSHAKE_KEY_LEN + 1];
 };
 void handshake_request(struct buf *out, const struct handshake_request *request);

@@ -5,84 +5,92 @@
 #include "proxy/listener.h"
 
 #include "certs/tls.h"
+#include "proxy/bosh.h"
 #include "proxy/conn_lws.h"
+#include "proxy/crowd.h"
+#include "proxy/door.h"
 #include "proxy/log.h"
 #include "proxy/passthrough.h"
 #include "proxy/peers.h"
+#include "proxy/rejections.h"
+#include "proxy/route.h"
 #include "proxy/stream.h"
+#include "proxy/unix_path.h"
 
-#include <errno.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define TAG "listener"
 
+/* File descriptors besides a connection's two, for those who are only told that there is no room.
+ */
+#define SPARE_GUESTS 32
+
+/* How long a connection may wait for another request: as nginx keeps its own. */
+#define KEEP_LIMIT_MS 75000
+
 /* Somebody whose request is not read yet. */
 struct guest {
+    struct crowd_member member; /* of listener->guests */
     struct listener *listener;
     struct conn *conn;
+    struct in6_addr address; /* the peer's, and the real client's once it is known; zero: none */
+    char name[64];           /* for the log; empty: the peer's */
     struct buf head;
-    struct guest *next, **link;
+    int64_t until;        /* its request is here */
+    bool is_idle;         /* a request of its was answered, and no byte of another came yet */
+    struct deferred rest; /* reads what came behind that one */
 };
 
 struct listener {
     struct proxy *proxy;
     struct lws_vhost *vhost;
     struct acceptor acceptor;
-    struct guest *guests;
-    size_t guests_len;
+    struct crowd *guests;
     bool is_full; /* said once */
 };
 
 static void guest_free(struct guest *g)
 {
-    *g->link = g->next;
-    if (g->next)
-        g->next->link = g->link;
-    g->listener->guests_len--;
+    crowd_remove(g->listener->guests, &g->member);
+    loop_undefer(g->listener->proxy->loop, &g->rest);
     buf_done(&g->head);
     free(g);
 }
 
+static struct guest *oldest_guest(const struct listener *l, const struct in6_addr *address)
+{
+    struct crowd_member *member = crowd_oldest(l->guests, address);
+
+    return member ? (struct guest *)((char *)member - offsetof(struct guest, member)) : NULL;
+}
+
+static bool is_told(struct guest *g, enum rejection kind)
+{
+    struct proxy *proxy = g->listener->proxy;
+
+    return rejections_note(proxy->rejections, &g->address, kind, loop_now(proxy->loop));
+}
+
+static const char *name_of(const struct guest *g)
+{
+    return g->name[0] ? g->name : conn_peer(g->conn);
+}
+
 static void refuse(struct guest *g, int status, const char *why)
 {
-    log_line(LOG_LEVEL_INFO, TAG, "%s refused: %d %s", conn_peer(g->conn), status, why);
+    struct proxy *proxy = g->listener->proxy;
+
+    log_line(is_told(g, rejection_of_status(status)) ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, TAG,
+             "%s refused: %d %s", name_of(g), status, why);
     handshake_refuse(conn_output(g->conn), status, why);
-    conn_close_lingering(g->conn); /* its request may not be read to the end */
+    /* Its request may not be read to the end; but who lingers costs a file for a while. */
+    if (loop_conns_len(proxy->loop) < 2 * (size_t)proxy->config->limits.connections)
+        conn_close_lingering(g->conn);
+    else
+        conn_close(g->conn);
     guest_free(g);
-}
-
-static bool origin_is_allowed(const struct config *config, const struct http_head *request)
-{
-    const struct http_header *origin = http_header(request, "origin");
-
-    if (!config->listen.allowed_origins || !config->listen.allowed_origins[0])
-        return true;
-    for (char **at = config->listen.allowed_origins; *at; at++) {
-        if (origin && http_slice_is_nocase(origin->value, *at))
-            return true;
-    }
-    return false;
-}
-
-static bool is_plain(const struct http_head *request)
-{
-    return http_slice_is(request->method, "GET") || http_slice_is(request->method, "HEAD") ||
-           http_slice_is(request->method, "OPTIONS");
-}
-
-static bool has_body(const struct http_head *request)
-{
-    const struct http_header *length = http_header(request, "content-length");
-
-    return http_header(request, "transfer-encoding") ||
-           http_header_count(request, "content-length") > 1 ||
-           (length && !http_slice_is(length->value, "0"));
 }
 
 /* Limits, once it is known who asks. */
@@ -108,67 +116,108 @@ static bool admit(struct guest *g, const struct peer_identity *identity)
     return true;
 }
 
-static void serve(struct guest *g, const struct http_head *request, size_t head_len,
-                  const struct peer_identity *identity)
+static void serve_websocket(struct guest *g, const struct http_head *request, size_t head_len,
+                            const struct peer_identity *identity)
 {
-    struct proxy *proxy = g->listener->proxy;
     const char *why = "";
-    int status;
+    int status = handshake_check(request, &why);
 
-    if (!handshake_is_upgrade(request)) {
-        if (!is_plain(request) || has_body(request)) {
-            refuse(g, 405, "Only GET, HEAD and OPTIONS without a body are served here.");
-        } else if (admit(g, identity)) {
-            passthrough_new(proxy, g->conn, request, identity);
-            guest_free(g);
-        }
-        return;
-    }
-    status = handshake_check(request, &why);
     if (status) {
         refuse(g, status, why);
     } else if (admit(g, identity)) {
-        stream_new(proxy, g->conn, request, identity, (const uint8_t *)g->head.data + head_len,
-                   g->head.len - head_len);
+        stream_new(g->listener->proxy, g->conn, request, identity,
+                   (const uint8_t *)g->head.data + head_len, g->head.len - head_len);
         guest_free(g);
     }
 }
 
-static void route(struct guest *g, const struct http_head *request, size_t head_len)
+/* Passes a request on as it is: the path is Prosody's name for what the client asked for. */
+static void serve_plain(struct guest *g, const struct http_head *request, size_t head_len,
+                        const struct peer_identity *identity, enum route route, const char *path)
+{
+    struct passthrough_request onward = {.head = request,
+                                         .path = path,
+                                         .identity = identity,
+                                         .rest = (const uint8_t *)g->head.data + head_len,
+                                         .rest_len = g->head.len - head_len,
+                                         .is_poll = route == ROUTE_BOSH};
+    const char *why = "";
+    int status = route_check(route, request, &onward.content_len, &why);
+
+    if (status) {
+        refuse(g, status, why);
+    } else if (admit(g, identity)) {
+        passthrough_new(g->listener->proxy, g->conn, &onward);
+        guest_free(g);
+    }
+}
+
+static void serve_bosh(struct guest *g, const struct http_head *request, size_t head_len,
+                       const struct peer_identity *identity, const char *path)
+{
+    struct proxy *proxy = g->listener->proxy;
+
+    switch (proxy->config->http.bosh) {
+    case BOSH_REFUSE:
+        refuse(g, 403, "BOSH is not served here (http.bosh): connect by WebSocket.");
+        break;
+    case BOSH_FORWARD:
+        serve_plain(g, request, head_len, identity, ROUTE_BOSH, path);
+        break;
+    case BOSH_INSPECT:
+        bosh_take(proxy->bosh, g->conn, request, identity, (const uint8_t *)g->head.data + head_len,
+                  g->head.len - head_len);
+        guest_free(g);
+        break;
+    }
+}
+
+static void serve(struct guest *g, const struct http_head *request, size_t head_len,
+                  const struct peer_identity *identity)
 {
     const struct config *config = g->listener->proxy->config;
+    const char *path = "";
+    enum route route = route_find(config, request->path, &path);
+
+    if (route == ROUTE_NOWHERE)
+        refuse(g, 404, "There is nothing at this path.");
+    else if (!door_origin_is_allowed(config, request))
+        refuse(g, 403, "This Origin is not in listen.allowed_origins.");
+    else if (route == ROUTE_BOSH)
+        serve_bosh(g, request, head_len, identity, path);
+    else if (route == ROUTE_WEBSOCKET && handshake_is_upgrade(request))
+        serve_websocket(g, request, head_len, identity);
+    else
+        serve_plain(g, request, head_len, identity, route, path);
+}
+
+static void identify(struct guest *g, const struct http_head *request, size_t head_len)
+{
     struct peer_identity identity;
 
-    if (!http_path_is(request->path, config->listen.path)) {
-        refuse(g, 404, "There is nothing at this path.");
-        return;
-    }
-    if (!origin_is_allowed(config, request)) {
-        refuse(g, 403, "This Origin is not in listen.allowed_origins.");
-        return;
-    }
-    if (!peer_identify(config, g->conn, request, &identity)) {
+    if (!peer_identify(g->listener->proxy->config, g->conn, request, &identity)) {
         refuse(g, 503, "Out of memory.");
         return;
     }
+    g->address = identity.key;
+    if (identity.is_trusted)
+        snprintf(g->name, sizeof g->name, "%s", identity.address);
     serve(g, request, head_len, &identity);
     peer_identity_done(&identity);
 }
 
-static void on_received(void *owner, uint8_t *data, size_t len)
+static void read_head(struct guest *g)
 {
-    struct guest *g = owner;
     struct http_head request;
     size_t head_len = 0;
 
-    buf_add(&g->head, data, len);
     if (g->head.failed) {
         refuse(g, 503, "Out of memory.");
         return;
     }
     switch (http_parse_request(g->head.data, g->head.len, &request, &head_len)) {
     case HTTP_OK:
-        route(g, &request, head_len);
+        identify(g, &request, head_len);
         break;
     case HTTP_MORE:
         break;
@@ -181,64 +230,131 @@ static void on_received(void *owner, uint8_t *data, size_t len)
     }
 }
 
+static void begin_head(struct guest *g)
+{
+    g->is_idle = false;
+    conn_expire(g->conn, g->listener->proxy->config->limits.handshake_timeout_ms);
+    g->until = conn_deadline(g->conn);
+}
+
+static void on_received(void *owner, uint8_t *data, size_t len)
+{
+    struct guest *g = owner;
+
+    if (g->is_idle)
+        begin_head(g);
+    buf_add(&g->head, data, len);
+    read_head(g);
+}
+
+static void read_rest(struct deferred *work)
+{
+    read_head((struct guest *)((char *)work - offsetof(struct guest, rest)));
+}
+
 static void on_closed(void *owner, const char *why)
 {
-    guest_free(owner);
+    struct guest *g = owner;
+    struct proxy *proxy = g->listener->proxy;
+
+    if (!g->is_idle && loop_now(proxy->loop) >= g->until && is_told(g, REJECTION_NO_REQUEST))
+        log_line(LOG_LEVEL_INFO, TAG, "%s refused: no request in limits.handshake_timeout",
+                 name_of(g));
+    guest_free(g);
 }
 
 static const struct conn_callbacks guest_events = {.received = on_received, .closed = on_closed};
 
-static void on_accepted(void *ctx, struct conn *c)
+/* Guests that may be there at a time: with all others no more than there are files. A connection
+ * that is in has two, the second maybe not yet. */
+static size_t room_for_guests(const struct listener *l)
 {
-    struct listener *l = ctx;
-    const struct config *config = l->proxy->config;
-    struct guest *g = l->guests_len < config->limits.connections ? calloc(1, sizeof *g) : NULL;
+    const struct proxy *proxy = l->proxy;
+    size_t max = proxy->config->limits.connections, files = 2 * max + SPARE_GUESTS;
+    size_t others = loop_conns_len(proxy->loop) - crowd_len(l->guests, NULL);
+    size_t in = 2 * (proxy->streams_len + proxy->passthroughs);
+    size_t room = 0;
 
-    if (!g) {
-        conn_abort(c);
+    others = others > in ? others : in;
+    if (others < files)
+        room = files - others;
+    return room < max ? room : max;
+}
+
+/* A request follows its connection at once; who waited longest is the least likely to be honest. So
+ * it goes, and the one who comes has as much time as others take to come. */
+static void make_room(struct listener *l, const struct in6_addr *address)
+{
+    const unsigned max = l->proxy->config->limits.connections_per_ip;
+    struct guest *oldest = NULL;
+
+    if (address && max && crowd_len(l->guests, address) >= max)
+        oldest = oldest_guest(l, address);
+    else if (crowd_len(l->guests, NULL) >= room_for_guests(l))
+        oldest = oldest_guest(l, NULL);
+    if (!oldest)
         return;
+    if (!oldest->is_idle)
+        log_line(is_told(oldest, REJECTION_CROWDED_OUT) ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, TAG,
+                 "%s refused: it sent no request, and others wait", name_of(oldest));
+    conn_abort(oldest->conn);
+    guest_free(oldest);
+}
+
+/* NULL when out of memory; then the conn is ended. */
+static struct guest *guest_new(struct listener *l, struct conn *c)
+{
+    struct guest *g = calloc(1, sizeof *g);
+    struct in6_addr address = IN6ADDR_ANY_INIT;
+    /* Many clients come by a proxy's address. */
+    bool is_direct = conn_peer_address(c, &address) && !peer_is_trusted(l->proxy->config, &address);
+
+    make_room(l, is_direct ? &address : NULL);
+    if (!g || !crowd_add(l->guests, &g->member, is_direct ? &address : NULL)) {
+        free(g);
+        conn_abort(c);
+        return NULL;
     }
     g->listener = l;
     g->conn = c;
-    g->next = l->guests;
-    g->link = &l->guests;
-    if (g->next)
-        g->next->link = &g->next;
-    l->guests = g;
-    l->guests_len++;
+    g->address = address;
+    g->rest.run = read_rest;
     conn_set_owner(c, &guest_events, g);
-    conn_expire(c, config->limits.handshake_timeout_ms);
+    return g;
 }
 
-/* A socket left by a process that is gone is removed; one that answers is not ours to take. */
-static bool clear_unix_path(const char *path)
+static void on_accepted(void *ctx, struct conn *c)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat there;
-    int fd;
-    bool is_alive;
+    struct guest *g = guest_new(ctx, c);
 
-    if (strlen(path) >= sizeof address.sun_path) {
-        log_line(LOG_LEVEL_ERROR, TAG, "listen.address: unix:%s is too long for a socket", path);
-        return false;
+    if (g)
+        begin_head(g);
+}
+
+bool listener_may_keep(const struct http_head *request)
+{
+    return request->minor_version > 0 && !http_header_has_token(request, "connection", "close");
+}
+
+/* The rest is read at the end of the turn: a request in it that is answered at once brings us here
+ * again. */
+void listener_take_back(struct listener *l, struct conn *conn, const uint8_t *rest, size_t rest_len)
+{
+    struct guest *g = l->vhost ? guest_new(l, conn) : NULL;
+
+    if (!l->vhost)
+        conn_close(conn);
+    if (!g)
+        return;
+    conn_resume(conn);
+    if (rest_len) {
+        begin_head(g);
+        buf_add(&g->head, rest, rest_len);
+        loop_defer(l->proxy->loop, &g->rest);
+    } else {
+        g->is_idle = true;
+        conn_expire(conn, KEEP_LIMIT_MS);
     }
-    /* libwebsockets removes whatever is in its way. */
-    if (lstat(path, &there) == 0 && !S_ISSOCK(there.st_mode)) {
-        log_line(LOG_LEVEL_ERROR, TAG,
-                 "listen.address: there is something at unix:%s that is no socket", path);
-        return false;
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
-    is_alive = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
-    if (!is_alive && errno == ECONNREFUSED)
-        unlink(path);
-    close(fd);
-    if (is_alive)
-        log_line(LOG_LEVEL_ERROR, TAG, "listen.address: another process listens on unix:%s", path);
-    return !is_alive;
 }
 
 static void fill_info(struct listener *l, struct lws_context_creation_info *info)
@@ -298,21 +414,27 @@ struct listener *listener_new(struct proxy *proxy)
     struct lws_context_creation_info info = {0};
     struct listener *l;
 
-    if (config->listen.unix_path && !clear_unix_path(config->listen.unix_path))
+    if (config->listen.unix_path && !unix_path_clear(config->listen.unix_path))
         return NULL;
     l = calloc(1, sizeof *l);
     if (!l)
         return NULL;
     l->proxy = proxy;
+    l->guests = crowd_new();
     l->acceptor = (struct acceptor){.loop = proxy->loop,
                                     .accepted = on_accepted,
                                     .ctx = l,
                                     .is_unix = config->listen.unix_path != NULL};
-    if (!listener_load_tls(config, &l->acceptor.tls)) {
-        free(l);
+    if (!l->guests || !listener_load_tls(config, &l->acceptor.tls)) {
+        listener_free(l);
         return NULL;
     }
     fill_info(l, &info);
+    if (door_service_is_public(config))
+        log_line(
+            LOG_LEVEL_WARN, TAG,
+            "service.jid is an account of a domain that every client may log in to: its password "
+            "can be tried by anybody; give the service accounts a domain of their own");
     lws_set_log_level(0, NULL); /* ours says it better */
     l->vhost = lws_create_vhost(loop_lws(proxy->loop), &info);
     loop_log_lws();
@@ -333,9 +455,9 @@ void listener_close(struct listener *l)
     if (l->vhost)
         lws_vhost_destroy(l->vhost);
     l->vhost = NULL;
-    while (l->guests) {
-        conn_close(l->guests->conn);
-        guest_free(l->guests);
+    for (struct guest *g; (g = oldest_guest(l, NULL));) {
+        conn_close(g->conn);
+        guest_free(g);
     }
 }
 
@@ -343,8 +465,9 @@ void listener_free(struct listener *l)
 {
     if (!l)
         return;
-    while (l->guests)
-        guest_free(l->guests);
+    for (struct guest *g; l->guests && (g = oldest_guest(l, NULL));)
+        guest_free(g);
+    crowd_free(l->guests);
     SSL_CTX_free(l->acceptor.tls);
     free(l);
 }

@@ -21,5 +21,6 @@ void listener_swap_tls(struct listener *l, struct ssl_ctx_st *tls);
 /* Whether a connection may carry another request after this one (HTTP/1.1 without Connection: close). */
 bool listener_may_keep(const struct http_head *request);
 /* A connection on which a request was answered and that may carry another; rest: what came behind it
- * already. Takes the conn; after listener_close it is closed instead. */
+ * already. Takes the conn; after listener_close it is closed instead. Never under the call that the
+ * listener gave the conn away by. */
 void listener_take_back(struct listener *l, struct conn *conn, const uint8_t *rest, size_t rest_len);

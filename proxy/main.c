@@ -2,10 +2,13 @@
  * The program: arguments, configuration, the parts put together, signals, the end.
  */
 #include "certs/tls.h"
+#include "proxy/bosh.h"
+#include "proxy/keyfetch.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/notify.h"
 #include "proxy/proxy.h"
+#include "proxy/rejections.h"
 #include "proxy/reload.h"
 #include "proxy/roomlink.h"
 #include "proxy/service.h"
@@ -93,6 +96,10 @@ static void on_tick(void *ctx, int64_t now)
         if (p->state)
             state_tick(p->state, now);
         streams_tick(p, now);
+        if (p->bosh)
+            bosh_tick(p->bosh, now);
+        keyfetch_tick(p->keyfetch, now);
+        rejections_tick(p->rejections, now);
         reload_tick(p, now);
     }
     streams_release_owner_sets(p);
@@ -184,23 +191,38 @@ static bool open_state(struct proxy *p)
     return p->state != NULL;
 }
 
+void proxy_warn(const struct config *config)
+{
+    if (config->http.bosh == BOSH_FORWARD)
+        log_line(LOG_LEVEL_WARN, TAG,
+                 "http.bosh: forward is a way around the lobby: whoever connects to " BOSH_PATH
+                 " is not looked at; inspect or refuse closes it");
+}
+
 static bool proxy_set_up(struct proxy *p)
 {
     struct ssl_ctx_st *tls;
+    struct keyfetch *keyfetch;
 
     p->owner_sets.run = release_owner_sets;
     p->parser = parser_new();
     p->peers = peers_new();
-    if (!p->parser || !p->peers || !proxy_load_upstream_tls(p->config, &tls))
+    p->rejections = rejections_new();
+    if (!p->parser || !p->peers || !p->rejections || !proxy_load_upstream_tls(p->config, &tls))
         return false;
     proxy_set_upstream(p, tls);
     proxy_raise_file_limit(p->config->limits.connections);
     p->loop = loop_new();
-    if (!p->loop)
+    if (!p->loop || !keyfetch_new(p, p->config, &keyfetch))
         return false;
+    keyfetch_use(p, keyfetch);
     p->link = roomlink_new(p);
     p->sessions = p->link ? sessions_new(p->rooms, p->config->limits.connections) : NULL;
-    p->listener = p->sessions && open_state(p) ? listener_new(p) : NULL;
+    if (!p->sessions || !open_state(p))
+        return false;
+    if (p->config->http.bosh == BOSH_INSPECT && !(p->bosh = bosh_new(p)))
+        return false;
+    p->listener = listener_new(p);
     return p->listener != NULL;
 }
 
@@ -216,15 +238,19 @@ static void proxy_tear_down(struct proxy *p)
     }
     if (p->service)
         service_stop(p->service);
+    keyfetch_stop(p->keyfetch);
     if (p->loop)
         loop_on_tick(p->loop, NULL, NULL);
     loop_drop_conns(p->loop);
+    bosh_free(p->bosh);
     listener_free(p->listener);
     sessions_free(p->sessions);
     roomlink_free(p->link);
     state_free(p->state);
     loop_free(p->loop);
+    keyfetch_free(p->keyfetch);
     peers_free(p->peers);
+    rejections_free(p->rejections);
     parser_free(p->parser);
     SSL_CTX_free(p->upstream_tls);
 }
@@ -246,7 +272,9 @@ static int run(struct config *config, const char *file)
                  "Vestibule " VESTIBULE_VERSION " listening on %s%s%s, Prosody is %s", place,
                  config->listen.unix_path ? ":" : "", config->listen.path, config->upstream.url);
         notify_ready();
+        proxy_warn(config);
         loop_run(proxy.loop);
+        rejections_finish(proxy.rejections);
         log_line(LOG_LEVEL_INFO, TAG, "stopped");
         status = 0;
     }

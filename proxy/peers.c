@@ -4,6 +4,7 @@
 #include "proxy/peers.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,13 +34,57 @@ static bool matches(const struct cidr *range, const struct in6_addr *address)
            (range->address.s6_addr[whole] ^ address->s6_addr[whole]) >> (8 - rest) == 0;
 }
 
-static bool is_trusted(const struct config *config, const struct in6_addr *address)
+static void print_address(const struct in6_addr *address, char *to, size_t len)
 {
-    for (size_t i = 0; i < config->listen.trusted_proxies_len; i++) {
-        if (matches(&config->listen.trusted_proxies[i], address))
+    if (IN6_IS_ADDR_V4MAPPED(address))
+        inet_ntop(AF_INET, address->s6_addr + 12, to, (socklen_t)len);
+    else
+        inet_ntop(AF_INET6, address, to, (socklen_t)len);
+}
+
+bool peer_is_listed(const struct cidr *ranges, size_t len, const struct in6_addr *address)
+{
+    if (IN6_IS_ADDR_UNSPECIFIED(address))
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (matches(&ranges[i], address))
             return true;
     }
     return false;
+}
+
+bool peer_is_trusted(const struct config *config, const struct in6_addr *address)
+{
+    return peer_is_listed(config->listen.trusted_proxies, config->listen.trusted_proxies_len,
+                          address);
+}
+
+/* Below the first 64 bits a host chooses its addresses itself (RFC 7421). Where those are zero
+ * there are only special addresses, ::1 among them. */
+static bool has_network(const struct in6_addr *address)
+{
+    static const uint8_t zero[8];
+
+    return memcmp(address->s6_addr, zero, sizeof zero) != 0;
+}
+
+struct in6_addr peer_network(const struct in6_addr *address)
+{
+    struct in6_addr network = *address;
+
+    if (has_network(address))
+        memset(network.s6_addr + 8, 0, 8);
+    return network;
+}
+
+void peer_network_text(const struct in6_addr *address, char *to, size_t len)
+{
+    struct in6_addr network = peer_network(address);
+    char text[INET6_ADDRSTRLEN] = "unix";
+
+    if (!IN6_IS_ADDR_UNSPECIFIED(address))
+        print_address(&network, text, sizeof text);
+    snprintf(to, len, "%s%s", text, has_network(address) ? "/64" : "");
 }
 
 /* An entry of X-Forwarded-For: an address, maybe with a port or in brackets. */
@@ -70,14 +115,6 @@ static bool parse_address(const char *text, size_t len, struct in6_addr *ret)
         return true;
     }
     return inet_pton(AF_INET6, start, ret) == 1;
-}
-
-static void print_address(const struct in6_addr *address, char *to, size_t len)
-{
-    if (IN6_IS_ADDR_V4MAPPED(address))
-        inet_ntop(AF_INET, address->s6_addr + 12, to, (socklen_t)len);
-    else
-        inet_ntop(AF_INET6, address, to, (socklen_t)len);
 }
 
 /* Every proxy appends, so a long list is cut where it begins, in what a client made up. */
@@ -113,7 +150,7 @@ static bool real_client(const struct config *config, const struct buf *list, str
         if (!parse_address(list->data + start, end - start, &address))
             return false;
         *ret = address;
-        if (!is_trusted(config, &address))
+        if (!peer_is_trusted(config, &address))
             return true;
         end = start ? start - 1 : 0;
     }
@@ -129,7 +166,7 @@ bool peer_identify(const struct config *config, const struct conn *conn,
     char text[INET6_ADDRSTRLEN] = "";
 
     memset(ret, 0, sizeof *ret);
-    ret->is_trusted = !has_address || is_trusted(config, &peer);
+    ret->is_trusted = !has_address || peer_is_trusted(config, &peer);
     ret->key = peer;
     if (ret->is_trusted)
         gather(request, &list);
@@ -178,9 +215,10 @@ void peers_free(struct peers *peers)
 
 bool peers_add(struct peers *peers, const struct in6_addr *address, unsigned max)
 {
+    const struct in6_addr network = peer_network(address);
     struct entry *e = NULL;
 
-    HASH_FIND(hh, peers->entries, address, sizeof *address, e);
+    HASH_FIND(hh, peers->entries, &network, sizeof network, e);
     if (e) {
         if (max && e->count >= max && !IN6_IS_ADDR_UNSPECIFIED(address))
             return false;
@@ -190,7 +228,7 @@ bool peers_add(struct peers *peers, const struct in6_addr *address, unsigned max
     e = calloc(1, sizeof *e);
     if (!e)
         return false;
-    e->address = *address;
+    e->address = network;
     e->count = 1;
     HASH_ADD(hh, peers->entries, address, sizeof e->address, e);
     if (!e->hh.tbl) { /* no memory for the table */
@@ -202,9 +240,10 @@ bool peers_add(struct peers *peers, const struct in6_addr *address, unsigned max
 
 void peers_remove(struct peers *peers, const struct in6_addr *address)
 {
+    const struct in6_addr network = peer_network(address);
     struct entry *e = NULL;
 
-    HASH_FIND(hh, peers->entries, address, sizeof *address, e);
+    HASH_FIND(hh, peers->entries, &network, sizeof network, e);
     if (!e || --e->count > 0)
         return;
     HASH_DEL(peers->entries, e);

@@ -62,3 +62,5 @@ bool proxy_load_upstream_tls(const struct config *config, struct ssl_ctx_st **re
 /* Connects to where p->config says from now on. Takes tls. */
 void proxy_set_upstream(struct proxy *p, struct ssl_ctx_st *tls);
 void proxy_raise_file_limit(unsigned connections);
+/* Says what the configuration leaves open. */
+void proxy_warn(const struct config *config);

@@ -4,6 +4,8 @@
  */
 #include "proxy/reload.h"
 
+#include "proxy/bosh.h"
+#include "proxy/keyfetch.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/notify.h"
@@ -22,6 +24,7 @@ extern char **environ;
 struct retired {
     struct config *config;
     struct ssl_ctx_st *upstream_tls;
+    struct keyfetch *keyfetch; /* NULL: it goes on */
     int64_t until;
     struct retired *next;
 };
@@ -74,7 +77,14 @@ static bool is_service_changed(const struct config *old, const struct config *ne
            !is_same(old->upstream.ca_file, new->upstream.ca_file);
 }
 
-static bool retire(struct proxy *p)
+static bool are_keys_changed(const struct config *old, const struct config *new)
+{
+    return !is_same(old->keys.key_server, new->keys.key_server) ||
+           !is_same(old->keys.keys_url, new->keys.keys_url) ||
+           !is_same(old->keys.ca_file, new->keys.ca_file);
+}
+
+static bool retire(struct proxy *p, bool with_keys)
 {
     struct retired *old = calloc(1, sizeof *old);
 
@@ -82,6 +92,7 @@ static bool retire(struct proxy *p)
         return false;
     old->config = p->config_owned;
     old->upstream_tls = p->upstream_tls;
+    old->keyfetch = with_keys ? p->keyfetch : NULL;
     old->until = loop_now(p->loop) + KEEP_MS;
     old->next = p->retired;
     p->retired = old;
@@ -93,10 +104,19 @@ static bool swap(struct proxy *p, struct config *config)
 {
     struct ssl_ctx_st *listen_tls = NULL, *upstream_tls = NULL;
     const struct config *old = p->config;
+    bool has_new_keys = are_keys_changed(old, config);
+    struct keyfetch *keyfetch = NULL;
+    struct bosh *bosh = NULL;
 
-    if (!listener_load_tls(config, &listen_tls) || !proxy_load_upstream_tls(config, &upstream_tls))
+    if (!listener_load_tls(config, &listen_tls) ||
+        !proxy_load_upstream_tls(config, &upstream_tls) ||
+        (has_new_keys && !keyfetch_new(p, config, &keyfetch)))
         goto failed;
-    if (!retire(p)) {
+    if (config->http.bosh == BOSH_INSPECT && !p->bosh && !(bosh = bosh_new(p))) {
+        log_line(LOG_LEVEL_ERROR, TAG, "out of memory");
+        goto failed;
+    }
+    if (!retire(p, has_new_keys)) {
         log_line(LOG_LEVEL_ERROR, TAG, "out of memory");
         goto failed;
     }
@@ -106,11 +126,17 @@ static bool swap(struct proxy *p, struct config *config)
     listener_swap_tls(p->listener, listen_tls);
     proxy_set_upstream(p, upstream_tls);
     rooms_configure(p->rooms, &config->lobby);
+    p->bosh = bosh ? bosh : p->bosh; /* kept when no longer wanted: its sessions go on */
+    if (has_new_keys)
+        keyfetch_use(p, keyfetch);
     proxy_raise_file_limit(config->limits.connections);
     if (is_service_changed(old, config))
         service_restart(p->service);
+    proxy_warn(config);
     return true;
 failed:
+    keyfetch_free(keyfetch);
+    bosh_free(bosh);
     SSL_CTX_free(listen_tls);
     SSL_CTX_free(upstream_tls);
     return false;
@@ -135,6 +161,7 @@ void reload_config(struct proxy *p, const char *file)
 
 static void retired_free(struct retired *old)
 {
+    keyfetch_free(old->keyfetch);
     config_free(old->config);
     SSL_CTX_free(old->upstream_tls);
     free(old);

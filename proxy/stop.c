@@ -5,6 +5,8 @@
  */
 #include "proxy/stop.h"
 
+#include "proxy/bosh.h"
+#include "proxy/keyfetch.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/notify.h"
@@ -33,7 +35,7 @@ void stop_signal(struct proxy *p, const char *why)
     int64_t now = loop_now(p->loop);
 
     if (p->stop.step != STOP_NOT) {
-        log_line(LOG_LEVEL_WARN, TAG, "%s again: stopping at once", why);
+        log_line(LOG_LEVEL_INFO, TAG, "%s again: stopping at once", why);
         loop_stop(p->loop);
         return;
     }
@@ -41,6 +43,8 @@ void stop_signal(struct proxy *p, const char *why)
              p->streams_len, (long long)(p->config->limits.drain_ms + 999) / 1000);
     notify_stopping();
     listener_close(p->listener);
+    if (p->bosh)
+        bosh_stop(p->bosh);
     enter(p, STOP_DRAINING, now, p->config->limits.drain_ms);
 }
 
@@ -86,6 +90,7 @@ static void close_all(struct proxy *p, int64_t now)
         stream_end(s, CLOSE_SHUTDOWN, NULL);
     }
     service_stop(p->service);
+    keyfetch_stop(p->keyfetch);
     enter(p, STOP_CLOSING, now, CLOSING_MS);
 }
 

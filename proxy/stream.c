@@ -6,6 +6,7 @@
 
 #include "proxy/log.h"
 #include "proxy/peers.h"
+#include "proxy/rejections.h"
 #include "proxy/roomlink.h"
 #include "xmpp/framing.h"
 #include "xmpp/query.h"
@@ -18,13 +19,14 @@
 
 struct close_kind {
     const char *name;
-    bool is_ordinary;
+    bool is_ordinary, is_refusal;
     uint16_t code;
     const char *error, *text;
 };
 
 static const struct close_kind close_kinds[] = {
-#define CLOSE_KIND(name, ordinary, code, error, text) {#name, ordinary, code, error, text},
+#define CLOSE_KIND(name, ordinary, refusal, code, error, text)                                     \
+    {#name, ordinary, refusal, code, error, text},
     CLOSE_REASONS(CLOSE_KIND)
 #undef CLOSE_KIND
 };
@@ -158,12 +160,26 @@ static void close_server(struct stream *s, const struct close_kind *kind, bool i
     s->server = NULL;
 }
 
-static void log_end(const struct stream *s, const struct close_kind *kind, const char *detail)
+/* Whether it is told: what a client is refused for is, once a minute for his address. */
+static bool count_end(const struct stream *s, enum close_reason reason)
 {
+    enum rejection kind = (enum rejection)(REJECTION_CLOSE + reason);
+
+    if (close_kinds[reason].is_refusal)
+        return rejections_note(s->proxy->rejections, &s->key, kind, loop_now(s->proxy->loop));
+    if (!close_kinds[reason].is_ordinary)
+        rejections_count(s->proxy->rejections, kind);
+    return true;
+}
+
+static void log_end(const struct stream *s, enum close_reason reason, const char *detail)
+{
+    const struct close_kind *kind = &close_kinds[reason];
+    enum log_level level = kind->is_ordinary ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
     char age[32];
 
     snprintf(age, sizeof age, "%.1f", (double)(loop_now(s->proxy->loop) - s->since) / 1000.0);
-    log_event(kind->is_ordinary ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, s->tag, "stream ended",
+    log_event(count_end(s, reason) ? level : LOG_LEVEL_DEBUG, s->tag, "stream ended",
               {"why", kind->name}, {"text", kind->text}, {"detail", detail}, {"age_s", age, true});
 }
 
@@ -175,7 +191,7 @@ static void end(struct stream *s, enum close_reason reason, const char *detail, 
 
     if (s->state == STREAM_ENDED)
         return;
-    log_end(s, kind, detail);
+    log_end(s, reason, detail);
     s->state = STREAM_ENDED;
     leave(s, s->is_closing || kind->error || is_uneven);
     if (s->upstream)
@@ -463,6 +479,7 @@ static struct stream *stream_make(struct proxy *proxy, const struct peer_identit
     s->key = identity->key;
     s->is_counted = true; /* the listener counted it */
     s->since = loop_now(proxy->loop);
+    s->login_by = s->since + proxy->config->limits.handshake_timeout_ms;
     s->ordinal = ++proxy->last_ordinal;
     s->release.run = release;
     s->settle.run = settle;
@@ -508,6 +525,7 @@ void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *
         return;
     }
     s->conn = conn;
+    s->login_by = conn_deadline(conn);
     conn_set_owner(conn, &conn_events, s);
     read_request(s, request);
     if (is_token_refused(s)) {
@@ -524,21 +542,29 @@ void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *
     }
 }
 
-bool stream_new_carried(struct proxy *proxy, struct transport *client,
-                        const struct http_head *request, const struct peer_identity *identity)
+int stream_new_carried(struct proxy *proxy, struct transport *client,
+                       const struct http_head *request, const struct peer_identity *identity,
+                       const char **ret_why)
 {
     struct stream *s = stream_make(proxy, identity);
+    bool is_refused;
 
+    *ret_why = "Out of memory.";
     if (!s)
-        return false;
+        return 503;
+    read_request(s, request);
+    is_refused = is_token_refused(s);
+    if (is_refused || !open_upstream(s, request, identity)) {
+        if (is_refused)
+            *ret_why = s->token.reason;
+        s->is_counted = false;
+        stream_end(s, is_refused ? CLOSE_TOKEN_REFUSED : CLOSE_NO_MEMORY,
+                   is_refused ? s->token.reason : NULL);
+        return is_refused ? 403 : 503;
+    }
     s->client = client;
     transport_adopt(client, &client_events, s);
-    read_request(s, request);
-    if (is_token_refused(s))
-        stream_end(s, CLOSE_TOKEN_REFUSED, s->token.reason);
-    else if (!open_upstream(s, request, identity))
-        stream_end(s, CLOSE_NO_MEMORY, NULL);
-    return true;
+    return 0;
 }
 
 static void tick(struct stream *s, const struct config *config, int64_t now)
@@ -548,7 +574,8 @@ static void tick(struct stream *s, const struct config *config, int64_t now)
             stream_forget_owner_set(s, i, now);
     }
     stream_tick_answers(s, now);
-    if (!s->is_logged_in && now - s->since > config->limits.handshake_timeout_ms)
+    stream_tick_token(s, now);
+    if (!s->is_logged_in && now >= s->login_by)
         stream_end(s, CLOSE_HANDSHAKE_TIMEOUT, NULL);
     else if (s->full_since && now - s->full_since > STREAM_STALL_MS)
         stream_end(s, CLOSE_STALLED, NULL);

@@ -22,6 +22,7 @@ enum stream_state {
 #define STREAM_OWNER_SETS_MAX 8
 #define STREAM_OWNER_SET_MS 5000      /* then a room no longer waits for the answer */
 #define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
+#define STREAM_LOGINS_MAX 5           /* that fail */
 #define STREAM_JOINS_MAX 16           /* on their way at a time */
 #define STREAM_ANSWER_MS 1000         /* an answer of ours goes out without Prosody's */
 #define STREAM_PROBE_MS 10000         /* for the address of a session it is waited longer */
@@ -37,6 +38,7 @@ struct stream {
     struct in6_addr key; /* by which connections_per_ip counts it */
     bool is_counted;
     int64_t since;
+    int64_t login_by; /* the door's limit, which goes on until he is bound */
 
     struct conn *conn; /* the client's, until its WebSocket is open */
     struct buf early;  /* what it sent before that */
@@ -49,6 +51,8 @@ struct stream {
     struct token former_token; /* of the session that is resumed here, for rooms the new one is not for */
     char *token_text;          /* until login: Prosody judges at login, not at the handshake */
     size_t token_text_len;
+    bool awaits_key;      /* logged in, and the public key of his token is on its way */
+    int64_t key_deadline; /* then it is not waited for any longer */
     bool has_previd; /* the URL names a former session: the JID may be an old one */
     bool is_anonymous; /* logged in by SASL ANONYMOUS */
     bool was_refused;  /* a SASL attempt failed: Prosody may have forgotten the token (wire fact 3) */
@@ -56,6 +60,8 @@ struct stream {
     bool is_opened;  /* Prosody answered <open/> */
     bool is_closing; /* an XMPP <close/> or stream error passed, either way */
     bool said_misused;
+    bool has_opened; /* he sent the first <open/> */
+    unsigned failed_logins;
     unsigned opens;  /* how many <open/> he may still send */
     bool opens_main; /* the last one was for xmpp.domain */
     bool awaits_bind, awaits_resume; /* the client waits for the answer */
@@ -98,10 +104,11 @@ struct stream {
 void stream_new(struct proxy *proxy, struct conn *conn, const struct http_head *request,
                 const struct peer_identity *identity, const uint8_t *rest, size_t rest_len);
 /* The same for a client that comes by a transport of its own, which is not started yet: it is, once
- * Prosody's WebSocket is open. Takes the transport, counted in proxy->peers, with which the stream
- * begins to live; false when out of memory, and then the caller still has both. */
-bool stream_new_carried(struct proxy *proxy, struct transport *client,
-                        const struct http_head *request, const struct peer_identity *identity);
+ * Prosody's WebSocket is open. 0: it took the transport, counted in proxy->peers, with which the stream
+ * begins to live. Else the HTTP status to refuse with, and *ret_why until the end of the turn; the caller
+ * still has both. */
+int stream_new_carried(struct proxy *proxy, struct transport *client, const struct http_head *request,
+                       const struct peer_identity *identity, const char **ret_why);
 /* The one way out. detail may be NULL. */
 void stream_end(struct stream *s, enum close_reason reason, const char *detail);
 /* As stream_end, with the code and text a peer closed with. */
@@ -109,6 +116,9 @@ void stream_end_carried(struct stream *s, enum close_reason reason, uint16_t cod
                         size_t len);
 /* Once a second: deadlines. */
 void streams_tick(struct proxy *proxy, int64_t now);
+
+/* Public keys came, or will not come: looks again at the streams that wait for one. */
+void streams_keys_changed(struct proxy *proxy);
 
 /* Lets changes of rooms go on that waited for lobby users' joins to arrive. */
 void streams_release_owner_sets(struct proxy *proxy);
@@ -120,6 +130,7 @@ void stream_read_token(struct stream *s, const struct http_head *request);
 void stream_judge_at_login(struct stream *s);
 void stream_remember_token(struct stream *s);
 void stream_inherit_token(struct stream *s, struct session *former);
+void stream_tick_token(struct stream *s, int64_t now);
 void stream_name(struct stream *s); /* renews the tag */
 bool stream_send_client(struct stream *s, const char *data, size_t len);
 bool stream_send_server(struct stream *s, const char *data, size_t len);

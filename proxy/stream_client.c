@@ -3,6 +3,7 @@
  * that the rooms want to look at is held, and only stream management counters are ever written anew
  * (wire fact 24).
  */
+#include "proxy/door.h"
 #include "proxy/stream.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
@@ -10,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Before login nobody needs more than a SASL response. */
-#define LOGIN_MESSAGE_MAX 16384
+/* Before login nobody needs more than a SASL response, or a bind request. */
+static const struct parse_limits login_limits = {
+    .bytes = 16384, .depth = 8, .elements = 32, .attributes = 16};
 
 static const enum close_reason refusals[] = {
     [PARSE_NOT_WELL_FORMED] = CLOSE_NOT_WELL_FORMED,
@@ -179,18 +181,40 @@ static void iq(struct stream *s, const struct element *e, const char *data, size
 static void open_again(struct stream *s, const struct element *e)
 {
     const char *to = element_attribute(e, "to");
-    struct jid host;
 
     if (s->opens == 0) {
         stream_end(s, CLOSE_OUT_OF_ORDER, NULL);
         return;
     }
     s->opens--;
-    s->opens_main = false;
-    if (to && jid_parse(to, strlen(to), &host) == JID_OK) {
-        s->opens_main = strcmp(host.domain, s->proxy->config->xmpp.domain) == 0;
-        jid_done(&host);
+    s->has_opened = true;
+    switch (door_opens_to(s->proxy->config, to, &s->key, &s->opens_main)) {
+    case DOOR_OPEN:
+        break;
+    case DOOR_HOST_UNKNOWN:
+        stream_end(s, CLOSE_HOST_UNKNOWN, to);
+        break;
+    case DOOR_NO_ADDRESS:
+        stream_end(s, CLOSE_MISADDRESSED, to);
+        break;
+    case DOOR_NO_MEMORY:
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+        break;
     }
+}
+
+/* Whether a message may come now, by what it is (RFC 7395 section 3.4, RFC 6120 section 6.3.1). */
+static bool may_come(struct stream *s, const struct element *e, enum stanza_kind kind)
+{
+    if (door_is_misaddressed(e, kind))
+        stream_end(s, CLOSE_MISADDRESSED, "an address on what is no stanza");
+    else if (s->is_logged_in && (kind == STANZA_SASL_AUTH || kind == STANZA_SASL_OTHER))
+        stream_end(s, CLOSE_OUT_OF_ORDER, "a login after the login");
+    else if (!s->has_opened && kind != STANZA_OPEN && kind != STANZA_CLOSE)
+        stream_end(s, CLOSE_NOT_BOUND, "a stream begins with <open/>");
+    else if (!s->is_logged_in && !door_is_for_login(e, kind))
+        stream_end(s, CLOSE_NOT_BOUND, NULL);
+    return s->state == STREAM_OPEN;
 }
 
 static void auth(struct stream *s, const struct element *e)
@@ -205,25 +229,28 @@ static void auth(struct stream *s, const struct element *e)
 void stream_client_message(struct stream *s, const char *data, size_t len)
 {
     const size_t max = s->proxy->config->limits.stanza;
-    const struct parse_limits limits = {
-        .bytes = s->is_logged_in || max < LOGIN_MESSAGE_MAX ? max : LOGIN_MESSAGE_MAX,
-        .depth = 64,
-        .elements = 8192,
-        .attributes = 64};
+    struct parse_limits limits = {.bytes = max, .depth = 64, .elements = 8192, .attributes = 64};
     const struct element *e = NULL;
-    enum parse_result result = parser_read(s->proxy->parser, data, len, &limits, &e);
+    enum parse_result result;
     enum stanza_kind kind;
 
+    if (!s->is_logged_in) {
+        limits = login_limits;
+        limits.bytes = max < limits.bytes ? max : limits.bytes;
+    }
+    result = parser_read(s->proxy->parser, data, len, &limits, &e);
     if (result != PARSE_OK) {
         stream_end(s, refusals[result], parse_result_text(result));
         return;
     }
     kind = stanza_kind(e);
-    switch (kind) {
-    case STANZA_UNQUALIFIED:
-    case STANZA_RAW_STREAM:
+    if (kind == STANZA_UNQUALIFIED || kind == STANZA_RAW_STREAM) {
         stream_end(s, CLOSE_INVALID_NAMESPACE, NULL);
         return;
+    }
+    if (!may_come(s, e, kind))
+        return;
+    switch (kind) {
     case STANZA_PRESENCE:
         presence(s, e, data, len);
         return;

@@ -3,6 +3,7 @@
  * learnt of it: the JID, stream management, the rooms the client is in, and how those are.
  */
 #include "proxy/log.h"
+#include "proxy/rejections.h"
 #include "proxy/stream.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
@@ -29,7 +30,7 @@ const struct element *stream_parse_server(struct stream *s, const char *data, si
 
 void stream_go_on(struct stream *s)
 {
-    if (!s->awaits_bind && !s->awaits_resume && !s->probe && !s->held)
+    if (!s->awaits_bind && !s->awaits_resume && !s->awaits_key && !s->probe && !s->held)
         transport_go(s->client, TRANSPORT_HELD);
 }
 
@@ -218,6 +219,19 @@ static void message(struct stream *s, const char *data, size_t len)
     muc_room_done(&room);
 }
 
+/* Prosody itself lets a client try for ever (RFC 6120 section 6.4.5 asks for a limit). */
+static void login_failed(struct stream *s, const char *data, size_t len)
+{
+    int64_t now = loop_now(s->proxy->loop);
+
+    s->was_refused = true;
+    if (rejections_note(s->proxy->rejections, &s->key, REJECTION_LOGIN_FAILED, now))
+        log_line(LOG_LEVEL_INFO, s->tag, "Prosody refused a login");
+    stream_send_client(s, data, len);
+    if (++s->failed_logins == STREAM_LOGINS_MAX)
+        stream_end(s, CLOSE_TOO_MUCH, "logins that failed");
+}
+
 void stream_server_message(struct stream *s, const char *data, size_t len)
 {
     enum stanza_kind kind = stanza_peek(data, len);
@@ -244,8 +258,8 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
         stream_judge_at_login(s);
         break;
     case STANZA_SASL_FAILURE:
-        s->was_refused = true;
-        break;
+        login_failed(s, data, len);
+        return;
     case STANZA_CLOSE:
     case STANZA_STREAM_ERROR:
         s->is_closing = true;

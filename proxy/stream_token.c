@@ -2,6 +2,8 @@
  * The token of a stream: found in the handshake, judged there and again at login, and handed on to
  * the stream that resumes the session.
  */
+#include "policy/keys.h"
+#include "proxy/log.h"
 #include "proxy/stream.h"
 #include "xmpp/query.h"
 
@@ -9,12 +11,30 @@
 #include <string.h>
 #include <time.h>
 
-/* Its text is kept until login: Prosody judges it then, and time may have made it valid. */
-static void read_token_text(struct stream *s, const char *text, size_t len)
+static void judge(struct stream *s, const char *text, size_t len)
 {
+    token_done(&s->token);
     token_verify(text, len, &s->proxy->config->token, s->proxy->keys, (int64_t)time(NULL),
                  &s->token);
-    if (s->token.status != TOKEN_REFUSED)
+}
+
+/* Whether the token may be judged soon: the key it names is on its way. */
+static bool awaits_key(struct stream *s)
+{
+    return s->token.awaited_kid && s->proxy->keys &&
+           keys_want(s->proxy->keys, s->token.awaited_kid, loop_now(s->proxy->loop));
+}
+
+/* Its text is kept until login: Prosody judges it then, and time, or its key's arrival, may have
+ * made it valid. */
+static void read_token_text(struct stream *s, const char *text, size_t len)
+{
+    judge(s, text, len);
+    if (s->token.awaited_kid)
+        log_event(LOG_LEVEL_INFO, s->tag, "the token's public key is not here",
+                  {"kid", s->token.awaited_kid},
+                  {"fetch", awaits_key(s) ? "on its way" : "not now"});
+    else if (s->token.status != TOKEN_REFUSED)
         return;
     s->token_text = malloc(len + 1);
     if (!s->token_text) {
@@ -26,23 +46,86 @@ static void read_token_text(struct stream *s, const char *text, size_t len)
     s->token_text_len = len;
 }
 
-void stream_judge_at_login(struct stream *s)
+static void forget_text(struct stream *s)
 {
-    struct token now;
-
-    if (!s->token_text)
-        return;
-    token_verify(s->token_text, s->token_text_len, &s->proxy->config->token, s->proxy->keys,
-                 (int64_t)time(NULL), &now);
-    token_done(&s->token);
-    s->token = now;
     explicit_bzero(s->token_text, s->token_text_len);
     free(s->token_text);
     s->token_text = NULL;
+}
+
+/* He is logged in, and the token as it is now stays. */
+static void login_judged(struct stream *s)
+{
+    forget_text(s);
     /* Prosody let him in with it and goes by it, whatever we think of it: fail closed. */
     if (s->token.status == TOKEN_REFUSED && !s->was_refused && s->opens_main && s->is_anonymous) {
         token_done(&s->token);
         token_unjudged(&s->token, "Prosody accepted a token that is refused here");
+    }
+}
+
+/* Prosody has the key, else he would not be logged in: it is worth a moment of waiting. Held is
+ * what he sends, so that no join of his comes before the token is judged. The door's own limit
+ * counts on meanwhile. */
+static void hold_for_key(struct stream *s)
+{
+    const struct config *config = s->proxy->config;
+    int64_t now = loop_now(s->proxy->loop);
+    int64_t limit = s->login_by - 1000;
+
+    s->awaits_key = true;
+    s->key_deadline = now + config->lobby.hold_timeout_ms;
+    if (s->key_deadline > limit)
+        s->key_deadline = limit;
+    transport_stop(s->client, TRANSPORT_HELD);
+}
+
+void stream_judge_at_login(struct stream *s)
+{
+    if (!s->token_text || s->awaits_key)
+        return;
+    judge(s, s->token_text, s->token_text_len);
+    if (s->is_anonymous && s->state == STREAM_OPEN && awaits_key(s))
+        hold_for_key(s);
+    else
+        login_judged(s);
+}
+
+static void key_settled(struct stream *s)
+{
+    s->awaits_key = false;
+    log_line(LOG_LEVEL_DEBUG, s->tag, "the token was judged late: %s",
+             s->token.status == TOKEN_VALID ? "valid" : s->token.reason);
+    login_judged(s);
+    if (s->state == STREAM_OPEN)
+        stream_go_on(s);
+}
+
+void stream_tick_token(struct stream *s, int64_t now)
+{
+    if (s->awaits_key && now >= s->key_deadline)
+        key_settled(s);
+}
+
+void streams_keys_changed(struct proxy *proxy)
+{
+    for (struct stream *s = proxy->streams; s; s = s->next) {
+        if (s->state == STREAM_ENDED || !s->token_text || !s->token.awaited_kid)
+            continue;
+        /* Many may wait for keys that nobody has. */
+        if (!keys_find(proxy->keys, s->token.awaited_kid)) {
+            if (s->awaits_key && !awaits_key(s))
+                key_settled(s);
+            continue;
+        }
+        judge(s, s->token_text, s->token_text_len);
+        if (!s->awaits_key) {
+            /* Not logged in yet: as at the handshake. */
+            if (!s->token.awaited_kid && s->token.status != TOKEN_REFUSED)
+                forget_text(s);
+        } else if (!awaits_key(s)) {
+            key_settled(s);
+        }
     }
 }
 

@@ -280,3 +280,42 @@ bool http_path_is(struct http_slice path, const char *wanted)
     }
     return n == wanted_len && (n > 0 || trailing);
 }
+
+/* Digits alone: a list of equal lengths may be taken for one (RFC 9110 section 8.6), but it need
+ * not. */
+static bool parse_length(struct http_slice value, uint64_t *ret)
+{
+    uint64_t length = 0;
+
+    if (value.len == 0)
+        return false;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.at[i] < '0' || value.at[i] > '9')
+            return false;
+        unsigned digit = (unsigned)(value.at[i] - '0');
+        length = length > (UINT64_MAX - digit) / 10 ? UINT64_MAX : length * 10 + digit;
+    }
+    *ret = length;
+    return true;
+}
+
+enum http_framing http_request_framing(const struct http_head *request, uint64_t *ret_len)
+{
+    const struct http_header *length = http_header(request, "content-length");
+    const struct http_header *coding = http_header(request, "transfer-encoding");
+
+    if (coding) {
+        /* With a length beside it, or in HTTP/1.0, one server reads this and another passes it
+         * over. */
+        if (length || request->minor_version == 0 ||
+            http_header_count(request, "transfer-encoding") > 1 ||
+            !http_slice_is_nocase(coding->value, "chunked"))
+            return HTTP_FRAMING_UNCLEAR;
+        return HTTP_CHUNKED;
+    }
+    if (!length)
+        return HTTP_NO_CONTENT;
+    if (http_header_count(request, "content-length") > 1 || !parse_length(length->value, ret_len))
+        return HTTP_FRAMING_UNCLEAR;
+    return HTTP_LENGTH;
+}

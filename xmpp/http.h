@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define HTTP_HEAD_MAX 16384
 #define HTTP_HEADERS_MAX 64
@@ -54,3 +55,14 @@ bool http_header_has_token(const struct http_head *head, const char *name, const
 /* Whether path is the endpoint at path wanted: repeated and trailing slashes count as Prosody's HTTP
  * server takes them (wire fact 20). */
 bool http_path_is(struct http_slice path, const char *wanted);
+
+/* How the end of a request's content is found (RFC 9112 section 6.3). */
+enum http_framing {
+    HTTP_NO_CONTENT = 0,
+    HTTP_LENGTH,          /* that many bytes follow, which may be 0 */
+    HTTP_CHUNKED,         /* 411 where it is not read */
+    HTTP_FRAMING_UNCLEAR, /* two servers might not agree: 400, and the connection ends */
+};
+/* *ret_len is written for HTTP_LENGTH only; a length that has no room in it is UINT64_MAX. */
+enum http_framing http_request_framing(const struct http_head *request, uint64_t *ret_len)
+    __attribute__((warn_unused_result));

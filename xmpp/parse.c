@@ -10,6 +10,7 @@
  */
 #include "xmpp/parse.h"
 
+#include "xmpp/ns.h"
 #include "xmpp/parse_arena.h"
 #include "xmpp/parse_scan.h"
 
@@ -24,7 +25,7 @@
  * them: over this size the context is made anew. */
 #define DICTIONARY_MAX (256 * 1024)
 
-/* Of namespaces in one message: libxml2 walks them for every prefix. */
+/* Of namespaces in scope at a time: libxml2 walks them for every prefix. */
 #define DECLARATIONS_MAX 256
 /* What a small message may grow by, written out. */
 #define SPELLED_FREE 65536
@@ -43,6 +44,7 @@ struct node {
     struct node *parent, *last_child;
     struct text_piece *first_text, *last_text;
     size_t text_len;
+    size_t declarations; /* its own */
 };
 
 struct parser {
@@ -51,7 +53,7 @@ struct parser {
     struct arena arena;
     const struct parse_limits *limits; /* of the message being read */
     struct node *root, *open;
-    size_t depth, elements, declarations;
+    size_t depth, elements, declarations, in_scope;
     size_t spelled; /* bytes of namespace names, were each written where it is used */
     enum parse_result result;
 };
@@ -129,6 +131,11 @@ static bool add_attributes(struct parser *p, struct node *node, int count, const
     return true;
 }
 
+static size_t max_declarations(const struct parse_limits *limits)
+{
+    return limits->declarations ? limits->declarations : DECLARATIONS_MAX;
+}
+
 static void on_start(void *ctx, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri,
                      int namespaces_len, const xmlChar **namespaces, int attributes_len,
                      int defaulted_len, const xmlChar **attributes)
@@ -153,10 +160,13 @@ static void on_start(void *ctx, const xmlChar *name, const xmlChar *prefix, cons
     node->e.ns = namespace_text(p, uri);
     if (!node->e.ns || !add_attributes(p, node, attributes_len, attributes))
         return;
-    p->declarations += (size_t)namespaces_len;
+    node->declarations = (size_t)namespaces_len;
+    p->declarations += node->declarations;
+    p->in_scope += node->declarations;
     if (!p->open || p->open->e.ns != node->e.ns)
         p->spelled += strlen(node->e.ns);
-    if (p->declarations > DECLARATIONS_MAX || p->spelled > p->limits->bytes + SPELLED_FREE) {
+    if (p->in_scope > DECLARATIONS_MAX || p->declarations > max_declarations(p->limits) ||
+        p->spelled > p->limits->bytes + SPELLED_FREE) {
         fail(p, PARSE_TOO_LARGE);
         return;
     }
@@ -215,6 +225,7 @@ static void on_end(void *ctx, const xmlChar *name, const xmlChar *prefix, const 
         return;
     p->open = node->parent;
     p->depth--;
+    p->in_scope -= node->declarations;
     struct text_piece *piece = node->first_text;
     if (!piece)
         return;
@@ -363,6 +374,14 @@ static void read_message(struct parser *p, const char *msg, size_t len)
         p->result = PARSE_NOT_WELL_FORMED;
 }
 
+/* Prosody looks for the framing namespace in a message's bytes before it parses them, so that
+ * <open/> and <close/> are none to it where a reference hides the name. */
+static bool hides_framing(const struct node *root, const char *msg, size_t len)
+{
+    return strcmp(root->e.ns, NS_FRAMING) == 0 &&
+           memmem(msg, len, NS_FRAMING, strlen(NS_FRAMING)) == NULL;
+}
+
 enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
                               const struct parse_limits *limits, const struct element **ret)
 {
@@ -372,7 +391,7 @@ enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
     arena_reset(&p->arena);
     p->limits = limits;
     p->root = p->open = NULL;
-    p->depth = p->elements = p->declarations = p->spelled = 0;
+    p->depth = p->elements = p->declarations = p->in_scope = p->spelled = 0;
     p->result = PARSE_OK;
     /* Some of libxml2 (its URI reader) reports to the thread's handler, by default on stderr. */
     xmlStructuredErrorFunc handler = xmlStructuredError;
@@ -381,6 +400,8 @@ enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
     read_message(p, msg, len);
     xmlSetStructuredErrorFunc(handler_context, handler);
     p->limits = NULL;
+    if (p->result == PARSE_OK && hides_framing(p->root, msg, len))
+        p->result = PARSE_RESTRICTED;
     if (p->result != PARSE_OK) {
         drop_context(p);
         return p->result;

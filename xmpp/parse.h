@@ -42,6 +42,7 @@ struct parse_limits {
     size_t depth;      /* of nested elements */
     size_t elements;   /* in all */
     size_t attributes; /* of one element, namespace declarations among them */
+    size_t declarations; /* of namespaces in all; 0: 256. No more than that are ever in scope at a time */
 };
 
 struct parser;

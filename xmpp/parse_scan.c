@@ -8,6 +8,7 @@
 #include "xmpp/utf8.h"
 
 #include <limits.h>
+#include <string.h>
 
 /* The length of the character XML allows (XML 1.0 section 2.2) at s, lead byte >= 0x80, or 0. */
 static size_t multibyte_char(const unsigned char *s, size_t len)
@@ -21,17 +22,28 @@ static size_t multibyte_char(const unsigned char *s, size_t len)
 /* Where the scan is: in a tag, in an attribute's value there, or in character data. */
 struct scan {
     bool in_tag;
+    bool declares_xml; /* xmlns:xml stands in this tag */
     unsigned char quote;
     size_t attributes;
 };
 
-/* Takes one character of markup. "<!" and "<?" begin everything RFC 6120 section 11.1 forbids,
- * CDATA and the XML declaration too, and stand in no well-formed element otherwise. Attributes are
- * counted here because libxml2 compares each with each before it calls back: 40000 of them are a
- * second. */
-static enum parse_result scan_markup(struct scan *scan, unsigned char c, unsigned char next,
+/* Whether the declaration of the prefix xml (XML namespaces section 3) begins at s. */
+static bool is_xml_declaration(const unsigned char *s, size_t len)
+{
+    static const char name[] = "xmlns:xml";
+    return len > strlen(name) && memcmp(s, name, strlen(name)) == 0 &&
+           strchr("= \t\r\n", s[strlen(name)]) != NULL;
+}
+
+/* Takes the character of markup at s, len bytes from the end. "<!" and "<?" begin everything RFC
+ * 6120 section 11.1 forbids, CDATA and the XML declaration too, and stand in no well-formed element
+ * otherwise. Attributes are counted here because libxml2 compares each with each before it calls
+ * back: 40000 of them are a second. And it alone takes two declarations of the prefix xml in one
+ * tag. */
+static enum parse_result scan_markup(struct scan *scan, const unsigned char *s, size_t len,
                                      const struct parse_limits *limits)
 {
+    unsigned char c = s[0], next = len > 1 ? s[1] : 0;
     if (c == '<' && (next == '!' || next == '?'))
         return PARSE_RESTRICTED;
     if (!scan->in_tag) {
@@ -46,6 +58,10 @@ static enum parse_result scan_markup(struct scan *scan, unsigned char c, unsigne
         scan->in_tag = false;
     } else if (c == '=' && ++scan->attributes > limits->attributes) {
         return PARSE_TOO_LARGE;
+    } else if (c == 'x' && is_xml_declaration(s, len)) {
+        if (scan->declares_xml)
+            return PARSE_NOT_WELL_FORMED;
+        scan->declares_xml = true;
     }
     return PARSE_OK;
 }
@@ -69,7 +85,7 @@ enum parse_result parse_scan(const char *msg, size_t len, const struct parse_lim
         }
         if (s[i] < 0x20 && s[i] != '\t' && s[i] != '\n' && s[i] != '\r')
             return PARSE_BAD_ENCODING;
-        enum parse_result result = scan_markup(&scan, s[i], i + 1 < len ? s[i + 1] : 0, limits);
+        enum parse_result result = scan_markup(&scan, s + i, len - i, limits);
         if (result != PARSE_OK)
             return result;
         i++;

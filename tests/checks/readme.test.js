@@ -37,11 +37,11 @@ test('the docker-jitsi-meet service is accepted, with the variables of its .env'
 });
 
 test('nginx accepts the lines for it', (t) => {
-  const [before, after, docker] = blocks('nginx');
+  const [before, after, others] = blocks('nginx');
   const whole = before.replace(/ *proxy_pass .*\n/, after);
   assert.notEqual(whole, before);
   const known = 'map $http_upgrade $connection_upgrade { default upgrade; \'\' close; }';
-  for (const lines of [before, whole, docker]) {
+  for (const lines of [before, whole, whole + others]) {
     const dir = folder(t);
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
       .map((name) => `${name}_temp_path ${dir}/${name};`).join('\n');

@@ -92,3 +92,14 @@ test('files that the documents name exist', () => {
   }
   assert.deepEqual(missing, []);
 });
+
+test('the tests that the threat model names are there', () => {
+  const cells = read('docs/threat-model.md').split('\n').filter((line) => /^\|.*\|$/.test(line))
+    .map((line) => line.split('|').at(-2));
+  const named = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1]));
+  const place = (name) => name.startsWith('test_') ? `tests/unit/${name}.c`
+    : name.startsWith('fuzz_') ? `tests/fuzz/${name}.c` : `tests/e2e/scenarios/${name}`;
+  assert.ok(named.length > 20);
+  assert.deepEqual(named.filter((name) =>
+    !['', '.test.js'].some((end) => fs.existsSync(path.join(root, place(name) + end)))), []);
+});

@@ -4,6 +4,7 @@
 #
 # VESTIBULE       the program (default: build-test/vestibule)
 # JITSI_PLUGINS   folder of Jitsi's Prosody modules, to run on those instead of the stand-ins
+# E2E_TRANSPORT  bosh: clients come by BOSH where a scenario does not say otherwise
 # E2E_REPORT      file for a TAP report beside what is printed
 # E2E_VERBOSE     set: print every line of every program
 set -euo pipefail

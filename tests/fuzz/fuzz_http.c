@@ -38,6 +38,31 @@ static void check_query(struct http_slice query)
     }
 }
 
+/* A length is read only where nothing else could be. */
+static void check_framing(const struct http_head *head)
+{
+    uint64_t len;
+    bool has_coding = http_header(head, "transfer-encoding") != NULL;
+    size_t lengths = http_header_count(head, "content-length");
+
+    switch (http_request_framing(head, &len)) {
+    case HTTP_NO_CONTENT:
+        if (has_coding || lengths > 0)
+            abort();
+        break;
+    case HTTP_LENGTH:
+        if (has_coding || lengths != 1)
+            abort();
+        break;
+    case HTTP_CHUNKED:
+        if (lengths > 0 || head->minor_version == 0)
+            abort();
+        break;
+    case HTTP_FRAMING_UNCLEAR:
+        break;
+    }
+}
+
 static void parse(parse_function *function, const char *data, size_t size)
 {
     struct http_head head, cut_head;
@@ -63,6 +88,7 @@ static void parse(parse_function *function, const char *data, size_t size)
             abort();
     }
     (void)http_header_has_token(&head, "Connection", "upgrade");
+    check_framing(&head);
     (void)http_path_is(head.path, "/xmpp-websocket");
     if (head.query.at != NULL)
         check_query(head.query);

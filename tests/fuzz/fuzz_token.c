@@ -3,13 +3,19 @@
  * guesses a signature and all the reading of claims lies behind it.
  *
  * The first byte sets the rules (see rules_of). The rest is taken for a token; and once more for a
- * header, a line feed and a payload, which are signed.
+ * header, a line feed and a payload, which are signed: with a secret, or with a key pair made at
+ * the start, whose public key has the kid "k".
  */
+#include "policy/keys.h"
 #include "policy/token.h"
 #include "xmpp/buf.h"
 
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +35,82 @@ static void require(bool holds)
         abort();
 }
 
+/* Key pairs. */
+
+/* sha256hex("k"), on a server without a name. */
+#define URL_OF_K "/8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a.pem"
+
+enum pair { RSA_PAIR, P256_PAIR, P384_PAIR, PAIRS_LEN };
+
+static EVP_PKEY *pairs[PAIRS_LEN];
+static struct keys *published[PAIRS_LEN];
+
+static bool fetch_nothing(void *ctx, const char *url)
+{
+    return true;
+}
+
+static void publish(enum pair pair)
+{
+    static const struct keys_actions actions = {fetch_nothing};
+    BIO *bio = BIO_new(BIO_s_mem());
+    const char *problem;
+    char *pem;
+    long len;
+
+    require(bio && PEM_write_bio_PUBKEY(bio, pairs[pair]) == 1);
+    len = BIO_get_mem_data(bio, &pem);
+    published[pair] = keys_new(KEYS_SERVER, "", &actions, NULL);
+    require(published[pair] && keys_want(published[pair], "k", 0));
+    keys_fetched(published[pair], URL_OF_K, 200, pem, (size_t)len, -1, 0, &problem);
+    require(keys_find(published[pair], "k") != NULL);
+    BIO_free(bio);
+}
+
+static void make_pairs(void)
+{
+    if (published[0])
+        return;
+    pairs[RSA_PAIR] = EVP_RSA_gen(2048);
+    pairs[P256_PAIR] = EVP_EC_gen("P-256");
+    pairs[P384_PAIR] = EVP_EC_gen("P-384");
+    for (int i = 0; i < PAIRS_LEN; i++) {
+        require(pairs[i] != NULL);
+        publish((enum pair)i);
+    }
+}
+
+/* Which pair an algorithm is signed with; -1: the secret. */
+static int pair_of(const char *algorithm)
+{
+    if (algorithm[0] == 'R')
+        return RSA_PAIR;
+    if (algorithm[0] == 'H')
+        return -1;
+    return strcmp(algorithm, "ES384") == 0 ? P384_PAIR : P256_PAIR;
+}
+
+static const struct keys *keys_of(const struct token_rules *rules)
+{
+    int pair = pair_of(rules->algorithm);
+
+    return pair < 0 ? NULL : published[pair];
+}
+
+/* Bit 6: public keys, of which bit 4 says RSA or EC; bit 0: the longer one. */
+static const char *algorithm_of(uint8_t byte)
+{
+    if (!(byte & 0x40))
+        return byte & 1 ? "HS512" : "HS256";
+    if (byte & 0x10)
+        return byte & 1 ? "RS512" : "RS256";
+    return byte & 1 ? "ES384" : "ES256";
+}
+
 static struct token_rules rules_of(uint8_t byte)
 {
     return (struct token_rules){
-        .algorithm = byte & 1 ? "HS512" : "HS256",
+        .algorithm = algorithm_of(byte),
         .secret = SECRET,
         .secret_len = strlen(SECRET),
         .issuers = byte & 2 ? any : some,
@@ -59,25 +137,62 @@ static void add_base64url(struct buf *out, const uint8_t *bytes, size_t len)
         buf_add(out, letters + (bits << (6 - count) & 63), 1);
 }
 
+static const EVP_MD *digest_of(const char *algorithm)
+{
+    if (strstr(algorithm, "512"))
+        return EVP_sha512();
+    return strstr(algorithm, "384") ? EVP_sha384() : EVP_sha256();
+}
+
+/* ECDSA's two numbers one after the other. Returns their length. */
+static size_t write_numbers(const uint8_t *der, size_t len, int half, uint8_t *ret)
+{
+    ECDSA_SIG *numbers = d2i_ECDSA_SIG(NULL, &der, (long)len);
+
+    require(numbers && BN_bn2binpad(ECDSA_SIG_get0_r(numbers), ret, half) == half &&
+            BN_bn2binpad(ECDSA_SIG_get0_s(numbers), ret + half, half) == half);
+    ECDSA_SIG_free(numbers);
+    return 2 * (size_t)half;
+}
+
 /* Adds a dot and the signature of what stands there. */
 static void sign(struct buf *text, const struct token_rules *rules)
 {
-    const EVP_MD *digest = strcmp(rules->algorithm, "HS512") == 0 ? EVP_sha512() : EVP_sha256();
-    uint8_t mac[EVP_MAX_MD_SIZE];
+    const EVP_MD *digest = digest_of(rules->algorithm);
+    int pair = pair_of(rules->algorithm);
+    uint8_t signature[512], numbers[512];
     unsigned mac_len = 0;
+    size_t len = sizeof signature;
 
-    require(HMAC(digest, SECRET, strlen(SECRET), (const uint8_t *)text->data, text->len, mac,
-                 &mac_len) != NULL);
+    if (pair < 0) {
+        require(HMAC(digest, SECRET, strlen(SECRET), (const uint8_t *)text->data, text->len,
+                     signature, &mac_len) != NULL);
+        len = mac_len;
+    } else {
+        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+        require(ctx && EVP_DigestSignInit(ctx, NULL, digest, NULL, pairs[pair]) == 1 &&
+                EVP_DigestSign(ctx, signature, &len, (const uint8_t *)text->data, text->len) == 1);
+        EVP_MD_CTX_free(ctx);
+    }
+    if (pair > RSA_PAIR) {
+        len = write_numbers(signature, len, pair == P384_PAIR ? 48 : 32, numbers);
+        memcpy(signature, numbers, len);
+    }
     buf_add_str(text, ".");
-    add_base64url(text, mac, mac_len);
+    add_base64url(text, signature, len);
     require(!text->failed);
 }
 
-/* A valid token has one spelling: the two parts, a dot, and the signature we would make. */
+/* A valid token has one spelling: the two parts, a dot, and the signature we would make. ECDSA
+ * makes another one each time. */
 static void check_spelling(const char *text, size_t len, const struct token_rules *rules)
 {
     struct buf own = BUF_INIT;
     size_t signed_len = len;
+
+    if (pair_of(rules->algorithm) > RSA_PAIR)
+        return;
 
     while (signed_len > 0 && text[signed_len - 1] != '.')
         signed_len--;
@@ -109,7 +224,8 @@ static void check_rooms(const struct token *token, const struct token_rules *rul
 
         require(jid_parse(addresses[i], strlen(addresses[i]), &jid) == JID_OK);
         require(muc_locate(&service, &jid, &room, &no_memory) != MUC_ELSEWHERE);
-        if (token_covers_room(token, rules, &room) == TOKEN_COVERS && token->room)
+        if (token_covers_room(token, rules, &room) == TOKEN_COVERS && token->room &&
+            !token->room_is_pattern)
             require(strcmp(token->room, "*") == 0 || strstr(room.jid, token->room) != NULL);
         muc_room_done(&room);
         jid_done(&jid);
@@ -134,7 +250,7 @@ static enum token_status verify(const char *text, size_t len, const struct token
 {
     struct token token;
 
-    token_verify(text, len, rules, NULL, NOW, &token);
+    token_verify(text, len, rules, keys_of(rules), NOW, &token);
     enum token_status status = token.status;
     require(status != TOKEN_NONE && token.reason);
     require((status == TOKEN_VALID) == (token.reason[0] == '\0'));
@@ -144,6 +260,9 @@ static enum token_status verify(const char *text, size_t len, const struct token
     } else {
         require(!token.room && !token.sub && !token.asks_lobby && !token.misused_claim);
     }
+    require(!token.awaited_kid ||
+            (status == TOKEN_UNJUDGED && pair_of(rules->algorithm) >= 0 &&
+             strcmp(token.awaited_kid, "k") != 0 && strlen(token.awaited_kid) <= KEYS_KID_MAX));
     /* Calling refused what Prosody accepts lets a lobby user pass as a guest. */
     if (is_signed)
         require(strcmp(token.reason, "the signature is wrong") != 0 &&
@@ -160,12 +279,19 @@ static void forge(struct buf *text, const struct token_rules *rules)
     struct token_rules other = *rules;
     size_t at = 0;
 
+    static const char *const algorithms[] = {"HS256", "HS384", "HS512", "RS256", "RS384",
+                                             "RS512", "ES256", "ES384", "ES512"};
+
     other.secret = SECRET " ";
     other.secret_len++;
-    require(verify(text->data, text->len, &other, false) != TOKEN_VALID);
+    if (pair_of(rules->algorithm) < 0)
+        require(verify(text->data, text->len, &other, false) != TOKEN_VALID);
     other = *rules;
-    other.algorithm = strcmp(rules->algorithm, "HS512") == 0 ? "HS384" : "HS512";
-    require(verify(text->data, text->len, &other, false) != TOKEN_VALID);
+    for (size_t i = 0; i < sizeof(algorithms) / sizeof(*algorithms); i++) {
+        other.algorithm = algorithms[i];
+        if (strcmp(algorithms[i], rules->algorithm) != 0)
+            require(verify(text->data, text->len, &other, false) != TOKEN_VALID);
+    }
     for (size_t i = 0; i < text->len; i++) /* anywhere, but the same each time */
         at = (at * 31 + (uint8_t)text->data[i]) % text->len;
     text->data[at] = text->data[at] == 'A' ? 'B' : 'A';
@@ -176,6 +302,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
+    make_pairs();
     const struct token_rules rules = rules_of(data[0]);
     const uint8_t *header = data + 1;
     size_t header_len = 0;

@@ -28,7 +28,7 @@ admins = {
 	ENV_SERVICE_ADMIN ~= "false" and ("vestibule@" .. auth) or nil,
 }
 
--- Network: WebSockets over HTTP, nothing else.
+-- Network: WebSockets and BOSH over HTTP, nothing else.
 local interfaces_of_http = { ENV_PROSODY_INTERFACE or "127.0.0.1" }
 http_interfaces, https_interfaces = interfaces_of_http, interfaces_of_http
 http_ports, https_ports = port(ENV_PROSODY_HTTP_PORT), port(ENV_PROSODY_HTTPS_PORT)
@@ -38,13 +38,18 @@ https_ssl = ENV_PROSODY_CERTIFICATE and {
 } or nil
 c2s_ports, s2s_ports, component_ports = {}, {}, {}
 http_default_host = domain
-consider_websocket_secure = true
+consider_websocket_secure, consider_bosh_secure = true, true
 c2s_require_encryption, s2s_secure_auth = false, false
 trusted_proxies = { "127.0.0.1", "::1" }
 
 -- Tokens
 local application = ENV_JWT_APP_ID or "myapp"
 app_id, app_secret = application, ENV_JWT_APP_SECRET
+-- Public keys: from a server by Jitsi's module, from the same files in a folder by the stand-in.
+asap_key_server = ENV_JWT_ASAP_KEYSERVER ~= "" and ENV_JWT_ASAP_KEYSERVER or nil
+cache_keys_url = ENV_JWT_CACHE_KEYS_URL ~= "" and ENV_JWT_CACHE_KEYS_URL or nil
+meet_token_keys = ENV_MEET_TOKEN_KEYS ~= "" and ENV_MEET_TOKEN_KEYS or nil
+signature_algorithm = ENV_JWT_SIGN_TYPE ~= "" and ENV_JWT_SIGN_TYPE or nil
 allow_empty_token = true -- guests
 asap_accepted_issuers, asap_accepted_audiences = { application }, list(ENV_JWT_ACCEPTED_AUDIENCES or "*")
 enable_domain_verification = true
@@ -58,7 +63,7 @@ smacks_max_unacked_stanzas = 5
 smacks_max_hibernated_sessions, smacks_max_old_sessions = 1, 1
 unlimited_jids = { "focus@" .. auth, "jvb@" .. auth, "vestibule@" .. auth }
 
-modules_enabled = { "saslauth", "disco", "ping", "posix", "http", "websocket", "smacks", "roster" }
+modules_enabled = { "saslauth", "disco", "ping", "posix", "http", "websocket", "bosh", "smacks", "roster" }
 modules_disabled = { "s2s", "offline", "c2s_legacy", "tls" }
 
 local host_modules, muc_modules, authentication_module

@@ -160,12 +160,59 @@ static const struct mistake mistakes[] = {
      "c.yaml:2: lobby.hold_timeout: \"5\" is not a duration"},
     {"duration above", "lobby:\n  hold_timeout: 16s\n", "",
      "c.yaml:2: lobby.hold_timeout: \"16s\" is out of range; write one from 100ms to 15s"},
-    {"choice", "token:\n  algorithm: RS256\n", "",
-     "c.yaml:2: token.algorithm: \"RS256\" is not known here; write one of HS256|HS384|HS512"},
+    {"choice", "token:\n  algorithm: none\n", "",
+     "c.yaml:2: token.algorithm: \"none\" is not known here; write one of HS256|HS384|HS512|RS256"},
+    {"a public-key algorithm without public keys", "token:\n  algorithm: RS256\n", "",
+     "c.yaml:2: token.algorithm: is RS256, which needs public keys"},
+    {"an algorithm with a secret, and a key server",
+     "token:\n  algorithm: HS256\n  key_server: https://k\n", "",
+     "c.yaml:2: token.algorithm: is HS256, which needs a secret, while token.key_server names"},
+    {"key server and document", "token:\n  key_server: https://k\n  keys_url: https://k/x\n", "",
+     "c.yaml:3: token.keys_url: is given beside token.key_server"},
+    {"keys without TLS", "token: {keys_url: 'http://keys.example.com/x'}\n", "",
+     "c.yaml:1: token.keys_url: \"http://keys.example.com/x\" is not https://, and whoever"},
+    {"keys without TLS, a number", "token: {key_server: 'http://10.0.0.1/'}\n", "",
+     "c.yaml:1: token.key_server: \"http://10.0.0.1/\" is not https://"},
+    {"keys without TLS, nearly this machine", "token: {key_server: 'http://localhost.x/'}\n", "",
+     "c.yaml:1: token.key_server: \"http://localhost.x/\" is not https://"},
+    {"keys that are a file", "token: {keys_url: 'file:///x'}\n", "",
+     "c.yaml:1: token.keys_url: \"file:///x\" does not begin with https://"},
+    {"a key server with a query", "token: {key_server: 'https://k/?x'}\n", "",
+     "c.yaml:1: token.key_server: \"https://k/?x\" has a ?"},
+    {"CA of keys, without them", "token:\n  ca_file: cert.pem\n", "",
+     "c.yaml:2: token.ca_file: has no use without an https:// address"},
+    {"CA of keys, without TLS", "token: {key_server: 'http://[::1]', ca_file: cert.pem}\n", "",
+     "c.yaml:1: token.ca_file: has no use without an https:// address"},
+    {"CA of keys, not there", "token: {key_server: 'https://k', ca_file: none}\n", "",
+     "c.yaml:1: token.ca_file: \"none\" cannot be read"},
     {"listen: name", "listen:\n  address: localhost:80\n", "",
      "c.yaml:2: listen.address: \"localhost:80\" is not a numeric address"},
     {"listen: path", "listen:\n  path: ws\n", "",
      "c.yaml:2: listen.path: \"ws\" is not a plain path"},
+    {"path of BOSH", "listen:\n  path: /http-bind/\n", "",
+     "c.yaml:2: listen.path: \"/http-bind/\" is BOSH's path"},
+    {"forwarded path with dots", "http:\n  forward: [/a, /a/../http-bind]\n", "",
+     "c.yaml:2: http.forward: \"/a/../http-bind\" is not a plain path"},
+    {"forwarded path, escaped", "http:\n  forward: ['/%68ttp-bind']\n", "",
+     "c.yaml:2: http.forward: \"/%68ttp-bind\" is not a plain path"},
+    {"BOSH forwarded", "http:\n  forward: [/http-bind]\n", "",
+     "c.yaml:2: http.forward: \"/http-bind\" is BOSH's path"},
+    {"the WebSocket forwarded", "http:\n  forward: [/xmpp-websocket/]\n", "",
+     "c.yaml:2: http.forward: \"/xmpp-websocket/\" is the WebSocket's path"},
+    {"Prosody's WebSocket forwarded", "listen: {path: /ws}\n",
+     "VESTIBULE_HTTP_FORWARD=/xmpp-websocket",
+     "VESTIBULE_HTTP_FORWARD: http.forward: \"/xmpp-websocket\" is the WebSocket's path"},
+    {"BOSH wanted otherwise", "http:\n  bosh: allow\n", "", "c.yaml:2: http.bosh: \"allow\""},
+    {"public address", "listen:\n  public_url: ftp://meet.example.com\n", "",
+     "c.yaml:2: listen.public_url: \"ftp://meet.example.com\" is not the address of a web page"},
+    {"public address by the environment", "", "PUBLIC_URL=https://meet.example.com?x",
+     "PUBLIC_URL: listen.public_url: \"https://meet.example.com?x\" is not the address"},
+    {"guest domain", "xmpp:\n  guest_domain: a@b\n", "",
+     "c.yaml:2: xmpp.guest_domain: \"a@b\" is an address; write its domain only"},
+    {"hidden domain", "xmpp:\n  hidden_domain: '@'\n", "",
+     "c.yaml:2: xmpp.hidden_domain: \"@\" is not a domain"},
+    {"allowed from", "service:\n  allowed_from: [10.0.0.0/8, localhost]\n", "",
+     "c.yaml:2: service.allowed_from: \"localhost\" is not an address or range"},
     {"certificate without key", "listen:\n  tls:\n    certificate: cert.pem\n", "",
      "c.yaml:2: listen.tls.key: is not set while listen.tls.certificate is"},
     {"key without certificate", "listen:\n  tls:\n    key: key.pem\n", "",
@@ -233,8 +280,12 @@ static const struct mistake mistakes[] = {
      "XMPP_DOMAIN=d\nJWT_APP_SECRET=", "c.yaml:3: token.secret: is not set", true},
     {"variable's value", "log: {}\n", "VESTIBULE_LIMITS_STANZA=x",
      "VESTIBULE_LIMITS_STANZA: limits.stanza: \"x\" is not a size"},
-    {"jitsi variable's value", NULL, "JWT_SIGN_TYPE=RS256",
-     "JWT_SIGN_TYPE: token.algorithm: \"RS256\" is not known here"},
+    {"jitsi variable's value", NULL, "JWT_SIGN_TYPE=PS256",
+     "JWT_SIGN_TYPE: token.algorithm: \"PS256\" is not known here"},
+    {"jitsi's key server without TLS", NULL, "JWT_ASAP_KEYSERVER=http://keys.example.com",
+     "JWT_ASAP_KEYSERVER: token.key_server: \"http://keys.example.com\" is not https://"},
+    {"empty secret, with an algorithm", "token:\n  app_id: a\n  algorithm: HS512\n",
+     "XMPP_DOMAIN=d\nJWT_APP_SECRET=", "c.yaml:1: token.secret: is not set", true},
     {"jitsi bridge named focus", NULL, "JVB_AUTH_USER=focus\nJVB_AUTH_PASSWORD=x",
      "JVB_AUTH_USER: service.jid: \"focus@auth.meet.example.com\" is Jicofo's account"},
     {"variable, near", NULL, "VESTIBULE_LISTEN_ADRESS=x",
@@ -313,6 +364,10 @@ static void test_defaults(void **state)
     assert_null(config->listen.tls.key);
     assert_int_equal(config->listen.trusted_proxies_len, 2);
     assert_null(config->listen.allowed_origins[0]);
+    assert_true(config->listen.absent_origin);
+    assert_string_equal(config->guest_domain, "");
+    assert_string_equal(config->hidden_domain, "");
+    assert_int_equal(config->service.allowed_from_len, 0);
     assert_false(config->upstream.tls);
     assert_string_equal(config->upstream.host, "127.0.0.1");
     assert_int_equal(config->upstream.port, 5280);
@@ -350,12 +405,34 @@ static void test_defaults(void **state)
     config_free(config);
 }
 
+static void test_door(void **state)
+{
+    struct config *config =
+        load_good("listen: {allowed_origins: ['https://A.example:443'], absent_origin: no}\n"
+                  "xmpp: {domain: d, guest_domain: Guest.D, hidden_domain: hidden.d.}\n"
+                  "service: {allowed_from: [10.1.2.3/8, '2001:db8::/32']}\n"
+                  "token: {app_id: app, secret: s}\n",
+                  "PUBLIC_URL=meet.example.com/sub/");
+    assert_string_equal(config->listen.allowed_origins[0], "https://a.example");
+    assert_string_equal(config->listen.allowed_origins[1], "https://meet.example.com");
+    assert_null(config->listen.allowed_origins[2]);
+    assert_false(config->listen.absent_origin);
+    assert_string_equal(config->guest_domain, "guest.d");
+    assert_string_equal(config->hidden_domain, "hidden.d");
+    assert_int_equal(config->service.allowed_from_len, 2);
+    assert_int_equal(config->service.allowed_from[0].bits, 104);
+    assert_int_equal(config->service.allowed_from[1].bits, 32);
+    config_free(config);
+}
+
 static const char full_yaml[] =
     "listen: {address: 'unix:/run/v.sock', path: /ws, tls: {certificate: cert.pem, key: key.pem},\n"
-    "         trusted_proxies: [10.1.2.3/8], allowed_origins: ['https://Meet.example.com:8443']}\n"
+    "         trusted_proxies: [10.1.2.3/8], allowed_origins: ['https://Meet.example.com:8443'],\n"
+    "         public_url: 'https://meet.example.com', absent_origin: false}\n"
     "upstream: {url: 'wss://[::1]:5443/x/', host: 'h:1', ca_file: cert.pem}\n"
-    "xmpp: {domain: d, muc: muc.D, lobby: l.d, tenants: false}\n"
-    "service: {jid: Vestibule@Auth.d, password_file: secret}\n"
+    "xmpp: {domain: d, muc: muc.D, lobby: l.d, tenants: false, guest_domain: g.d,\n"
+    "       hidden_domain: h.d}\n"
+    "service: {jid: Vestibule@Auth.d, password_file: secret, allowed_from: [10.0.0.0/8]}\n"
     "token: {app_id: a, secret_file: secret, algorithm: HS512, accepted_issuers: [x, y],\n"
     "        accepted_audiences: [z], require_room: no, domain_verification: off,\n"
     "        on_invalid: refuse}\n"
@@ -375,6 +452,11 @@ static void test_every_key(void **state)
     assert_int_equal(config->listen.trusted_proxies_len, 1);
     assert_int_equal(config->listen.trusted_proxies[0].bits, 104);
     assert_string_equal(config->listen.allowed_origins[0], "https://meet.example.com:8443");
+    assert_string_equal(config->listen.allowed_origins[1], "https://meet.example.com");
+    assert_false(config->listen.absent_origin);
+    assert_string_equal(config->guest_domain, "g.d");
+    assert_string_equal(config->hidden_domain, "h.d");
+    assert_int_equal(config->service.allowed_from_len, 1);
     assert_true(config->upstream.tls);
     assert_string_equal(config->upstream.url, "wss://[::1]:5443/x/");
     assert_string_equal(config->upstream.host, "::1");
@@ -444,6 +526,60 @@ static void test_secret_over_file(void **state)
     config_free(config);
 }
 
+/* Public keys: where they are, and that no secret is left beside them. The algorithm nobody named
+ * is the one Jitsi's token module would take. */
+static void test_public_keys(void **state)
+{
+    static const struct {
+        const char *name, *yaml, *environment, *key_server, *keys_url, *host, *authority;
+        unsigned port;
+        bool tls;
+        const char *algorithm;
+    } cases[] = {
+        {"neither", "", "", NULL, NULL, NULL, NULL, 0, false, "HS256"},
+        {"neither, named", "", "JWT_SIGN_TYPE=HS512", NULL, NULL, NULL, NULL, 0, false, "HS512"},
+        {"key server", "token: {key_server: 'https://k.example.com/a/'}\n", "",
+         "https://k.example.com/a", NULL, "k.example.com", "k.example.com", 443, true, "RS256"},
+        {"key server, no path", "token: {key_server: 'https://k:8443'}\n", "", "https://k:8443",
+         NULL, "k", "k:8443", 8443, true, "RS256"},
+        {"document", "token: {keys_url: 'https://k/x@y?a=b?c'}\n", "", NULL, "https://k/x@y?a=b?c",
+         "k", "k", 443, true, "RS256"},
+        {"document, slash kept", "token: {keys_url: 'https://k/x/'}\n", "", NULL, "https://k/x/",
+         "k", "k", 443, true, "RS256"},
+        {"loopback", "token: {key_server: 'http://127.0.0.2:81/a'}\n", "", "http://127.0.0.2:81/a",
+         NULL, "127.0.0.2", "127.0.0.2:81", 81, false, "RS256"},
+        {"loopback, IPv6", "token: {key_server: 'http://[::1]:81'}\n", "", "http://[::1]:81", NULL,
+         "::1", "[::1]:81", 81, false, "RS256"},
+        {"loopback, name", "token: {key_server: 'http://Localhost/'}\n", "", "http://Localhost",
+         NULL, "Localhost", "Localhost", 80, false, "RS256"},
+        {"docker-jitsi-meet's, with a secret as well", "",
+         "JWT_ASAP_KEYSERVER=https://k/\nJWT_SIGN_TYPE=RS512", "https://k", NULL, "k", "k", 443,
+         true, "RS512"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char environment[512];
+        snprintf(environment, sizeof(environment), "%s%s", BASE, cases[i].environment);
+        struct config *config = load_good(cases[i].yaml, environment);
+        const char *found[] = {config->keys.key_server, config->keys.keys_url, config->keys.host,
+                               config->keys.authority, config->token.algorithm};
+        const char *wanted[] = {cases[i].key_server, cases[i].keys_url, cases[i].host,
+                                cases[i].authority, cases[i].algorithm};
+        for (size_t n = 0; n < sizeof(found) / sizeof(found[0]); n++) {
+            if ((found[n] == NULL) != (wanted[n] == NULL) ||
+                (found[n] != NULL && strcmp(found[n], wanted[n]) != 0))
+                fail_msg("%s: \"%s\"", cases[i].name, found[n] == NULL ? "(none)" : found[n]);
+        }
+        assert_int_equal(config->keys.port, cases[i].port);
+        assert_int_equal(config->keys.tls, cases[i].tls);
+        assert_string_equal(config->token.secret, cases[i].host == NULL ? "secret" : "");
+        assert_int_equal(config->token.secret_len, strlen(config->token.secret));
+        config_free(config);
+    }
+    /* No secret is needed then. */
+    config_free(load_good("token: {app_id: a, keys_url: 'https://k/x', ca_file: cert.pem}\n",
+                          "XMPP_DOMAIN=d"));
+}
+
 static void test_empty_says_nothing(void **state)
 {
     struct config *config = load_good("listen: {address: , path: ~, trusted_proxies: []}\nlog:\n"
@@ -484,12 +620,12 @@ static void test_bridge_account(void **state)
     }
 }
 
-static void test_out_of_memory(void **state)
+static void run_out_of_memory(const char *yaml)
 {
     char issuers[] = "JWT_ACCEPTED_ISSUERS=x,y";
     char origins[] = "VESTIBULE_LISTEN_ALLOWED_ORIGINS=https://a";
     char *environment[] = {issuers, origins, NULL};
-    write_file(FILE_NAME, full_yaml, strlen(full_yaml));
+    write_file(FILE_NAME, yaml, strlen(yaml));
     for (long n = 0, hit = 1; hit; n++) {
         char told[256] = "";
         FILE *errors = fmemopen(told, sizeof(told), "w");
@@ -505,6 +641,14 @@ static void test_out_of_memory(void **state)
         assert_int_equal(alloc_live(), 0);
         alloc_track_off();
     }
+}
+
+static void test_out_of_memory(void **state)
+{
+    run_out_of_memory(full_yaml);
+    run_out_of_memory(
+        "xmpp: {domain: d}\n"
+        "token: {app_id: a, secret: s, key_server: 'https://k:1/x/', ca_file: cert.pem}\n");
 }
 
 static char *read_source(const char *name)
@@ -638,6 +782,8 @@ int main(void)
         cmocka_unit_test(test_secrets_stay_secret),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_door),
+        cmocka_unit_test(test_public_keys),
         cmocka_unit_test(test_order_of_sources),
         cmocka_unit_test(test_secret_over_file),
         cmocka_unit_test(test_empty_says_nothing),

@@ -189,6 +189,61 @@ static void test_urls(void **state)
     }
 }
 
+/* Of keys: the path may be missing, and a query be there. */
+static void test_http_urls(void **state)
+{
+    static const struct {
+        const char *text, *host;
+        uint16_t port;
+        const char *path;
+        bool tls, loopback;
+    } cases[] = {
+        {"https://keys.example.com", "keys.example.com", 443, "", true, false},
+        {"https://keys.example.com/", "keys.example.com", 443, "/", true, false},
+        {"https://a:8443/b/c", "a", 8443, "/b/c", true, false},
+        {"https://a/b@c?d=/e&f?", "a", 443, "/b@c?d=/e&f?", true, false},
+        {"http://127.0.0.1/x", "127.0.0.1", 80, "/x", false, true},
+        {"http://127.255.0.9:1/x", "127.255.0.9", 1, "/x", false, true},
+        {"http://128.0.0.1/x", "128.0.0.1", 80, "/x", false, false},
+        {"http://[::1]/x", "::1", 80, "/x", false, true},
+        {"http://[::ffff:127.0.0.1]/x", "::ffff:127.0.0.1", 80, "/x", false, false},
+        {"http://[::2]/x", "::2", 80, "/x", false, false},
+        {"http://LOCALHOST/x", "LOCALHOST", 80, "/x", false, true},
+        {"http://localhost.example.com/x", "localhost.example.com", 80, "/x", false, false},
+        {"http://127.0.0.1.example.com/x", "127.0.0.1.example.com", 80, "/x", false, false},
+        {"https://a?b", NULL, 0, NULL, false, false},
+        {"https://a#b", NULL, 0, NULL, false, false},
+        {"https://a/b#c", NULL, 0, NULL, false, false},
+        {"https://a/b?c#d", NULL, 0, NULL, false, false},
+        {"https://a/b c", NULL, 0, NULL, false, false},
+        {"https://a/b?c d", NULL, 0, NULL, false, false},
+        {"https://a/b\r\nX: y", NULL, 0, NULL, false, false},
+        {"https://a/b?\xc3\xa9", NULL, 0, NULL, false, false},
+        {"https://u:p@a/x", NULL, 0, NULL, false, false},
+        {"https:///x", NULL, 0, NULL, false, false},
+        {"https://a:0/x", NULL, 0, NULL, false, false},
+        {"https://a:70000/x", NULL, 0, NULL, false, false},
+        {"HTTPS://a/x", NULL, 0, NULL, false, false},
+        {"ftp://a/x", NULL, 0, NULL, false, false},
+        {"a/x", NULL, 0, NULL, false, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct config_url url;
+        const char *wrong = config_parse_http_url(cases[i].text, &url);
+        if ((wrong == NULL) != (cases[i].host != NULL))
+            fail_msg("\"%s\": %s", cases[i].text, wrong == NULL ? "accepted" : wrong);
+        if (wrong != NULL)
+            continue;
+        assert_int_equal(url.host_len, strlen(cases[i].host));
+        assert_memory_equal(url.host, cases[i].host, url.host_len);
+        assert_int_equal(url.port, cases[i].port);
+        assert_string_equal(url.path, cases[i].path);
+        assert_int_equal(url.tls, cases[i].tls);
+        if (config_is_loopback(url.host, url.host_len) != cases[i].loopback)
+            fail_msg("\"%s\": loopback", cases[i].text);
+    }
+}
+
 static void test_names(void **state)
 {
     static const struct {
@@ -202,12 +257,6 @@ static void test_names(void **state)
         {"meet.example.com/x", config_check_host, false},
         {"a\r\nb", config_check_host, false},
         {"", config_check_host, false},
-        {"https://meet.example.com", config_check_origin, true},
-        {"app+x://meet.example.com:1", config_check_origin, true},
-        {"https://meet.example.com/", config_check_origin, false},
-        {"://meet.example.com", config_check_origin, false},
-        {"*", config_check_origin, false},
-        {"ht tps://a", config_check_origin, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         if ((cases[i].check(cases[i].text) == NULL) != cases[i].good)
@@ -220,12 +269,58 @@ static void test_names(void **state)
     assert_false(config_is_path("/\xc3\xa4"));
 }
 
+static void test_origins(void **state)
+{
+    static const struct {
+        const char *text, *origin, *public; /* NULL: refused */
+    } cases[] = {
+        {"https://meet.example.com", "https://meet.example.com", "https://meet.example.com"},
+        {"HTTPS://Meet.Example.com", "https://meet.example.com", "https://meet.example.com"},
+        {"https://meet.example.com:443", "https://meet.example.com", "https://meet.example.com"},
+        {"http://meet.example.com:80", "http://meet.example.com", "http://meet.example.com"},
+        {"http://meet.example.com:443", "http://meet.example.com:443",
+         "http://meet.example.com:443"},
+        {"https://meet.example.com:8443", "https://meet.example.com:8443",
+         "https://meet.example.com:8443"},
+        {"https://[::1]:8443", "https://[::1]:8443", "https://[::1]:8443"},
+        {"https://meet.example.com/", NULL, "https://meet.example.com"},
+        {"https://meet.example.com:8443/sub/path", NULL, "https://meet.example.com:8443"},
+        {"meet.example.com", NULL, "https://meet.example.com"},
+        {"meet.example.com:8443/", NULL, "https://meet.example.com:8443"},
+        {"app+x://meet.example.com:1", "app+x://meet.example.com:1", NULL},
+        {"app://localhost", "app://localhost", NULL},
+        {"https://meet.example.com?x", NULL, NULL},
+        {"https://user@meet.example.com", NULL, NULL},
+        {"https://meet.example.com:0", NULL, NULL},
+        {"https://meet.example.com:", NULL, NULL},
+        {"https://", NULL, NULL},
+        {"https:///x", NULL, NULL},
+        {"://meet.example.com", NULL, NULL},
+        {"null", NULL, "https://null"},
+        {"*", NULL, NULL},
+        {"ht tps://a", NULL, NULL},
+        {"https://a https://b", NULL, NULL},
+        {"", NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char origin[CONFIG_ORIGIN_MAX] = "", public[CONFIG_ORIGIN_MAX] = "";
+        bool good = config_parse_origin(cases[i].text, origin) == NULL;
+        bool good_public = config_parse_public_url(cases[i].text, public) == NULL;
+        if (good != (cases[i].origin != NULL) || (good && strcmp(origin, cases[i].origin) != 0))
+            fail_msg("\"%s\" is the origin \"%s\"", cases[i].text, origin);
+        if (good_public != (cases[i].public != NULL) ||
+            (good_public && strcmp(public, cases[i].public) != 0))
+            fail_msg("\"%s\" has the origin \"%s\"", cases[i].text, public);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_listen_addresses),
-        cmocka_unit_test(test_ranges),  cmocka_unit_test(test_urls),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_numbers),   cmocka_unit_test(test_listen_addresses),
+        cmocka_unit_test(test_ranges),    cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_http_urls), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_origins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,6 +109,7 @@ struct applicant_case {
 };
 
 static char this_room[] = "room", other_room[] = "other", any_room[] = "*", pattern[] = "ro+m";
+static char part[] = "o+";
 static char domain[] = "meet.example.com", tenant[] = "acme";
 
 static const struct applicant_case applicants[] = {
@@ -141,8 +142,20 @@ static const struct applicant_case applicants[] = {
      "the token is for another room"},
     {"for a pattern",
      {.status = TOKEN_VALID, .reason = "", .room = pattern, .sub = domain, .room_is_pattern = true},
+     APPLICANT_PLAIN,
+     "the token does not ask for the lobby"},
+    {"for a pattern that finds something else",
+     {.status = TOKEN_VALID, .reason = "", .room = part, .sub = domain, .room_is_pattern = true},
+     APPLICANT_GUEST,
+     "the token is for another room"},
+    {"where Prosody's check would fail",
+     {.status = TOKEN_VALID,
+      .reason = "",
+      .room = this_room,
+      .sub = domain,
+      .room_check_fails = true},
      APPLICANT_UNJUDGED,
-     "the token's room is a pattern"},
+     "which rooms the token is for cannot be told"},
     {"for any room, pattern or not",
      {.status = TOKEN_VALID,
       .reason = "",

@@ -147,6 +147,9 @@ static void test_refuse(void **state)
         {404, "Not Found", NULL, NULL},
         {405, "Method Not Allowed", "Allow", "GET, HEAD, OPTIONS"},
         {426, "Upgrade Required", "Sec-WebSocket-Version", "13"},
+        {408, "Request Timeout", NULL, NULL},
+        {411, "Length Required", NULL, NULL},
+        {413, "Content Too Large", NULL, NULL},
         {429, "Too Many Requests", NULL, NULL},
         {431, "Request Header Fields Too Large", NULL, NULL},
         {501, "Not Implemented", NULL, NULL},
@@ -232,6 +235,10 @@ static const struct {
      "Forwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nX-FORWARDED-PROTO: https\r\n"
      "X-Forwarded-Host: h\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Shard: 1\r\n",
      false, NULL, "X-Forwarded-Shard: 1\r\n"},
+    {"nor under a name that Prosody's modules take for the same",
+     "X_Forwarded_For: 1.2.3.4\r\nX-Forwarded_For: 1.2.3.4\r\nx_forwarded_proto: https\r\n"
+     "Content_Length: 5\r\nX_Forwarded: 1\r\nX_Forwarded_Fort: 1\r\n",
+     false, "192.0.2.1", "X-Forwarded-For: 192.0.2.1\r\nX_Forwarded: 1\r\nX_Forwarded_Fort: 1\r\n"},
     {"a trusted one may",
      "Forwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nX-Forwarded-Proto: https\r\n"
      "X-Forwarded-Host: h\r\nX-Forwarded-Port: 1\r\n",
@@ -315,6 +322,44 @@ static void test_plain(void **state)
                                   "Connection: close\r\nAccept: */*\r\n\r\n");
     buf_done(&out);
     buf_done(&text);
+}
+
+/* A length is ours, never the client's own spelling of it. */
+static void test_content(void **state)
+{
+    static const struct {
+        bool has_content;
+        uint64_t len;
+        const char *expected;
+    } cases[] = {
+        {false, 0, ""},
+        {true, 0, "Content-Length: 0\r\n"},
+        {true, 7, "Content-Length: 7\r\n"},
+        {true, UINT64_MAX, "Content-Length: 18446744073709551615\r\n"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct handshake_request request = onward_default();
+        struct buf text = BUF_INIT, out = BUF_INIT, expected = BUF_INIT;
+        struct http_head head;
+
+        parse_request("content",
+                      "POST /a HTTP/1.1\r\n" HOST "Connection: content-length, content-type\r\n"
+                      "content-length: 0007\r\nContent_Length: 9\r\nExpect: 100-continue\r\n",
+                      &text, &head);
+        request.method = "POST";
+        request.upgrade = false;
+        request.client = &head;
+        request.has_content = cases[i].has_content;
+        request.content_len = cases[i].len;
+        handshake_request(&out, &request);
+        buf_printf(&expected,
+                   "POST /ws HTTP/1.1\r\nHost: xmpp.example.com\r\nConnection: close\r\n%s\r\n",
+                   cases[i].expected);
+        assert_string_equal(out.data, expected.data);
+        buf_done(&expected);
+        buf_done(&out);
+        buf_done(&text);
+    }
 }
 
 static void test_make_key(void **state)
@@ -431,12 +476,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests),  cmocka_unit_test(test_is_upgrade),
-        cmocka_unit_test(test_accept),    cmocka_unit_test(test_refuse),
-        cmocka_unit_test(test_forwarded), cmocka_unit_test(test_query),
-        cmocka_unit_test(test_plain),     cmocka_unit_test(test_make_key),
-        cmocka_unit_test(test_responses), cmocka_unit_test(test_both_sides),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_requests),   cmocka_unit_test(test_is_upgrade),
+        cmocka_unit_test(test_accept),     cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_forwarded),  cmocka_unit_test(test_query),
+        cmocka_unit_test(test_plain),      cmocka_unit_test(test_content),
+        cmocka_unit_test(test_make_key),   cmocka_unit_test(test_responses),
+        cmocka_unit_test(test_both_sides), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

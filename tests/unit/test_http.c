@@ -298,6 +298,82 @@ static void test_paths(void **state)
     }
 }
 
+static const struct {
+    const char *name, *headers;
+    enum http_framing framing;
+    uint64_t length;
+} framing_cases[] = {
+    {"no content", "", HTTP_NO_CONTENT, 0},
+    {"a length", "Content-Length: 5\r\n", HTTP_LENGTH, 5},
+    {"in any case", "CONTENT-length:5\r\n", HTTP_LENGTH, 5},
+    {"length 0", "Content-Length: 0\r\n", HTTP_LENGTH, 0},
+    {"leading zeros", "Content-Length: 007\r\n", HTTP_LENGTH, 7},
+    {"the largest", "Content-Length: 18446744073709551615\r\n", HTTP_LENGTH, UINT64_MAX},
+    {"one more", "Content-Length: 18446744073709551616\r\n", HTTP_LENGTH, UINT64_MAX},
+    {"more by far", "Content-Length: 99999999999999999999990\r\n", HTTP_LENGTH, UINT64_MAX},
+    {"two lengths", "Content-Length: 5\r\nContent-Length: 6\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"two equal lengths", "Content-Length: 5\r\nContent-Length: 5\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"a list of lengths", "Content-Length: 5, 5\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"empty length", "Content-Length:\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"signed", "Content-Length: +5\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"negative", "Content-Length: -5\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    /* What Prosody's tonumber() would take. */
+    {"hexadecimal", "Content-Length: 0x10\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"with an exponent", "Content-Length: 1e3\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"with a fraction", "Content-Length: 5.0\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"space in a length", "Content-Length: 5 5\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"chunked", "Transfer-Encoding: chunked\r\n", HTTP_CHUNKED, 0},
+    {"chunked in any case", "transfer-encoding: Chunked\r\n", HTTP_CHUNKED, 0},
+    {"chunked and a length", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+     HTTP_FRAMING_UNCLEAR, 0},
+    {"a length and chunked", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+     HTTP_FRAMING_UNCLEAR, 0},
+    {"chunked, identity", "Transfer-Encoding: chunked, identity\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"gzip, chunked", "Transfer-Encoding: gzip, chunked\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"identity", "Transfer-Encoding: identity\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"empty coding", "Transfer-Encoding:\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"nearly chunked", "Transfer-Encoding: xchunked\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"chunked with a parameter", "Transfer-Encoding: chunked;q=1\r\n", HTTP_FRAMING_UNCLEAR, 0},
+    {"chunked twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+     HTTP_FRAMING_UNCLEAR, 0},
+};
+
+static enum http_framing framing_of(const char *version, const char *headers, uint64_t *ret)
+{
+    char text[512];
+    struct http_head head;
+    size_t len;
+    int text_len = snprintf(text, sizeof text, "POST / HTTP/%s\r\n%s\r\n", version, headers);
+
+    assert_int_equal(http_parse_request(text, (size_t)text_len, &head, &len), HTTP_OK);
+    return http_request_framing(&head, ret);
+}
+
+static void test_framing(void **state)
+{
+    for (size_t i = 0; i < sizeof(framing_cases) / sizeof(*framing_cases); i++) {
+        uint64_t length = 77;
+        enum http_framing framing = framing_of("1.1", framing_cases[i].headers, &length);
+
+        if (framing != framing_cases[i].framing)
+            fail_msg("%s: %d", framing_cases[i].name, framing);
+        if (length != (framing == HTTP_LENGTH ? framing_cases[i].length : 77))
+            fail_msg("%s: length %llu", framing_cases[i].name, (unsigned long long)length);
+    }
+}
+
+static void test_framing_of_old(void **state)
+{
+    uint64_t length = 77;
+
+    assert_int_equal(framing_of("1.0", "Transfer-Encoding: chunked\r\n", &length),
+                     HTTP_FRAMING_UNCLEAR);
+    assert_int_equal(framing_of("1.0", "", &length), HTTP_NO_CONTENT);
+    assert_int_equal(length, 77);
+    assert_int_equal(framing_of("1.0", "Content-Length: 5\r\n", &length), HTTP_LENGTH);
+    assert_int_equal(length, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +385,8 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_failure_writes_nothing),
         cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_framing_of_old),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

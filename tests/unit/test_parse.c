@@ -258,6 +258,12 @@ static void test_restricted(void **state)
         {"declaration", "<?xml version='1.0'?><a/>", PARSE_RESTRICTED},
         {"declaration with encoding", "<?xml version='1.0' encoding='UTF-7'?><a/>",
          PARSE_RESTRICTED},
+        {"hidden open", "<open xmlns='urn:ietf:params:xml:ns:xmpp-framin&#103;'/>",
+         PARSE_RESTRICTED},
+        {"prefix xml twice",
+         "<a xmlns:xml='http://www.w3.org/XML/1998/namespace' "
+         "xmlns:xml='http://www.w3.org/XML/1998/namespace'/>",
+         PARSE_NOT_WELL_FORMED},
         {"instruction within", "<a><?b?></a>", PARSE_RESTRICTED},
         {"instruction behind", "<a/><?b?>", PARSE_RESTRICTED},
         {"comment within", "<a><!-- --></a>", PARSE_RESTRICTED},
@@ -449,6 +455,18 @@ static void test_namespaces_spelled_out(void **state)
         buf_printf(&message, "<b xmlns:p%d='y'/>", i);
     buf_add_str(&message, "</a>");
     assert_int_equal(parser_read(p, message.data, message.len, &generous, &root), PARSE_TOO_LARGE);
+    /* A body of BOSH has many stanzas; in scope there are never more. */
+    struct parse_limits many = generous;
+    many.declarations = 4096;
+    assert_int_equal(parser_read(p, message.data, message.len, &many, &root), PARSE_OK);
+    buf_clear(&message);
+    for (int i = 0; i < 60; i++)
+        buf_printf(&message,
+                   "<b xmlns:p%d='y' xmlns:q%d='y' xmlns:r%d='y' xmlns:s%d='y' xmlns:t%d='y'>", i,
+                   i, i, i, i);
+    for (int i = 0; i < 60; i++)
+        buf_add_str(&message, "</b>");
+    assert_int_equal(parser_read(p, message.data, message.len, &many, &root), PARSE_TOO_LARGE);
     buf_done(&message);
     parser_free(p);
 }

@@ -269,6 +269,45 @@ static void test_counting(void **state)
     peers_free(NULL);
 }
 
+/* A host with IPv6 has a network to itself. */
+static void test_networks(void **state)
+{
+    static const struct {
+        const char *address, *same, *text;
+        bool is_same;
+    } networks[] = {
+        {"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:2::/64", true},
+        {"2001:db8:1:2::1", "2001:db8:1:3::1", "2001:db8:1:2::/64", false},
+        {"192.0.2.1", "192.0.2.2", "192.0.2.1", false},
+        {"192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", true},
+        {"::1", "::2", "::1", false},
+    };
+
+    for (size_t i = 0; i < sizeof(networks) / sizeof(*networks); i++) {
+        const struct in6_addr one = address_of(networks[i].address);
+        const struct in6_addr other = address_of(networks[i].same);
+        struct peers *peers = peers_new();
+        char text[PEER_NETWORK_TEXT_MAX];
+
+        assert_true(peers_add(peers, &one, 1));
+        if (peers_add(peers, &other, 1) == networks[i].is_same)
+            fail_msg("%s and %s", networks[i].address, networks[i].same);
+        peers_remove(peers, &one);
+        assert_true(peers_add(peers, &one, networks[i].is_same ? 1 : 0));
+        peers_free(peers);
+        peer_network_text(&one, text, sizeof(text));
+        assert_string_equal(text, networks[i].text);
+    }
+    struct in6_addr none = IN6ADDR_ANY_INIT;
+    struct cidr everybody = {.bits = 0};
+    char text[PEER_NETWORK_TEXT_MAX];
+    peer_network_text(&none, text, sizeof(text));
+    assert_string_equal(text, "unix");
+    assert_false(peer_is_listed(&everybody, 1, &none));
+    none = address_of("::1");
+    assert_true(peer_is_listed(&everybody, 1, &none));
+}
+
 /* Behind a unix socket nobody has an address, and all of them would share one limit. */
 static void test_no_address_is_unlimited(void **state)
 {
@@ -296,8 +335,8 @@ static void test_counting_no_memory(void **state)
         alloc_fail_after(n);
         struct peers *peers = peers_new();
         for (int i = 0; peers && i < ADDRESSES; i++) {
-            address.s6_addr[14] = (uint8_t)(i >> 8);
-            address.s6_addr[15] = (uint8_t)i;
+            address.s6_addr[6] = (uint8_t)(i >> 8);
+            address.s6_addr[7] = (uint8_t)i;
             added[i] = peers_add(peers, &address, 1);
             refused += !added[i];
         }
@@ -305,8 +344,8 @@ static void test_counting_no_memory(void **state)
         alloc_fail_off();
         assert_int_equal(peers ? refused : 1, hit);
         for (int i = 0; peers && i < ADDRESSES; i++) {
-            address.s6_addr[14] = (uint8_t)(i >> 8);
-            address.s6_addr[15] = (uint8_t)i;
+            address.s6_addr[6] = (uint8_t)(i >> 8);
+            address.s6_addr[7] = (uint8_t)i;
             assert_int_equal(peers_add(peers, &address, 1), !added[i]);
             if (i % 2)
                 peers_remove(peers, &address);
@@ -323,7 +362,7 @@ int main(void)
         cmocka_unit_test(test_identify),           cmocka_unit_test(test_nobody_trusted),
         cmocka_unit_test(test_long_list),          cmocka_unit_test(test_identify_no_memory),
         cmocka_unit_test(test_counting),           cmocka_unit_test(test_no_address_is_unlimited),
-        cmocka_unit_test(test_counting_no_memory),
+        cmocka_unit_test(test_counting_no_memory), cmocka_unit_test(test_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,10 @@
-// A Jitsi Meet client as far as the tests need one: XMPP over a WebSocket (RFC 7395), rooms, stream
+// A Jitsi Meet client as far as the tests need one: XMPP over a WebSocket (RFC 7395) or BOSH, rooms, stream
 // management. Everything received is kept in order; waitFor takes the first that fits, heard already
 // or still to come, so a test cannot miss what was quicker than itself.
 'use strict';
 const assert = require('node:assert/strict');
 const WebSocket = require('ws');
+const { OP, frame, writeBytes } = require('./frame');
 const { within } = require('./wait');
 const { NS, of, bare, resource, error, lobbyOf, joinStanza, adminItem, escapeXML, parse } = require('./stanza');
 
@@ -17,9 +18,9 @@ class Client {
     this.sent = 0;
   }
 
-  // Opens the WebSocket. where: {url, headers, ca, agentOptions}.
+  // Opens the WebSocket. where: {url, headers, ca, agentOptions}, or makeSocket for another transport.
   async open(where) {
-    this.socket = new WebSocket(where.url, ['xmpp'], {
+    this.socket = where.makeSocket ? where.makeSocket() : new WebSocket(where.url, ['xmpp'], {
       headers: where.headers, ca: where.ca, servername: where.servername, handshakeTimeout: 10000,
       perMessageDeflate: where.deflate ?? true, lookup: where.lookup, socketPath: where.socketPath,
     });
@@ -83,6 +84,12 @@ class Client {
       this.sm.unacked.push(text);
     }
     this.socket.send(text);
+  }
+
+  // Texts that reach the other end at once: in one packet, or in one body.
+  rawTogether(texts) {
+    if (this.socket.sendTogether) this.socket.sendTogether(texts);
+    else writeBytes(this, Buffer.concat(texts.map((text) => frame(OP.text, text))));
   }
 
   // from: what was received before that index does not count.

@@ -9,9 +9,11 @@ const https = require('node:https');
 const os = require('node:os');
 const path = require('node:path');
 const { urlToHttpOptions } = require('node:url');
+const { BoshSocket } = require('./bosh');
 const { Client } = require('./client');
 const { Focus } = require('./focus');
 const { certificates } = require('./certificates');
+const { KeyServer, keyPair, fileOf } = require('./keys');
 const { freePorts } = require('./ports');
 const { Recorder } = require('./recorder');
 const { Prosody, passwords } = require('./prosody');
@@ -26,10 +28,12 @@ let marks = 0;
 class Deployment {
   // options: direct, config (over the YAML every scenario has), prosody (its environment), env
   // (Vestibule's), expect (patterns of warnings that belong to the scenario), isServed (false: the
-  // service account is not to log in), isProsodyUp, prosodyTls, listenTls, unixSocket (function of the
+  // service account is not to log in), keys (true, or a function of the deployment: tokens are
+  // signed by key pairs, see #startKeys),
+  // isProsodyUp, prosodyTls, listenTls, unixSocket (function of the
   // deployment), recorder (true: Vestibule meets Prosody through it, without TLS).
   constructor(options = {}) {
-    this.options = { isServed: true, isProsodyUp: true, ...options };
+    this.options = { isServed: true, isProsodyUp: true, transport: process.env.E2E_TRANSPORT, ...options };
     this.domain = DOMAIN;
     this.muc = `conference.${DOMAIN}`;
     this.auth = `auth.${DOMAIN}`;
@@ -41,10 +45,11 @@ class Deployment {
     this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'vestibule-e2e-'));
     this.tls = certificates(DOMAIN);
     const [nginx, vestibule, prosody, prosodyTls] = await freePorts(4);
+    const keys = this.options.keys ? await this.#startKeys() : {};
     this.prosody = new Prosody({
       dir: this.folder('prosody'), domain: DOMAIN, port: prosody, tlsPort: prosodyTls,
       tls: this.options.prosodyTls ? this.tls : null,
-    }, this.options.prosody);
+    }, { ...keys, ...this.options.prosody });
     this.ports = { nginx, vestibule, prosody, prosodyTls };
     try {
       if (this.options.isProsodyUp) await this.prosody.start();
@@ -66,6 +71,26 @@ class Deployment {
     return folder;
   }
 
+  // Two key servers with the same contents: `keys` is Vestibule's, over TLS, and prosodyKeys is Prosody's, so
+  // that what one of them knows the other need not. A function is called once they run, and may add to
+  // Prosody's environment, which is given.
+  async #startKeys() {
+    this.keys = await new KeyServer({ tls: this.tls, isEverywhere: true }).start();
+    this.prosodyKeys = await new KeyServer().start();
+    this.keyFolder = this.folder('keys');
+    const more = typeof this.options.keys === 'function' ? this.options.keys(this) : {};
+    return { JWT_ASAP_KEYSERVER: this.prosodyKeys.url, MEET_TOKEN_KEYS: this.keyFolder, ...more };
+  }
+
+  // A new key pair that Prosody knows and, unless isSecret, Vestibule can fetch from its key server.
+  keyPair(kid, { isSecret = false, kind } = {}) {
+    const key = keyPair(kid, kind);
+    this.prosodyKeys.add(key);
+    fs.writeFileSync(path.join(this.keyFolder, fileOf(kid)), key.pem); // for the stand-in
+    if (!isSecret) this.keys.add(key);
+    return key;
+  }
+
   async #startVestibule() {
     const upstream = this.options.prosodyTls
       ? `wss://127.0.0.1:${this.ports.prosodyTls}/xmpp-websocket` : (this.recorder || this.prosody).url;
@@ -84,7 +109,15 @@ class Deployment {
 
   // Where a WebSocket of a user goes. via: nginx (default), vestibule or prosody. parameters: of the
   // URL; query: the whole query string as it is; prefix: the tenant in the path; port: another instance's.
-  address({ via = 'nginx', port = this.ports.vestibule, parameters = {}, query, tenant, headers, deflate } = {}) {
+  // transport: 'bosh' for a BOSH session (bosh: its options), as the deployment has it otherwise.
+  address({ via = 'nginx', transport = this.options.transport, bosh, ...options } = {}) {
+    const where = this.#websocketAddress({ via, ...options });
+    if (transport !== 'bosh' || via === 'prosody') return where;
+    const url = where.url.replace(/^ws/, 'http').replace('/xmpp-websocket', '/http-bind');
+    return { ...where, url, makeSocket: () => new BoshSocket({ ...where, url }, bosh) };
+  }
+
+  #websocketAddress({ via, port = this.ports.vestibule, parameters = {}, query, tenant, headers, deflate }) {
     const text = query ?? new URLSearchParams(parameters).toString();
     const base = {
       nginx: () => `wss://localhost:${this.ports.nginx}${tenant ? `/${tenant}` : ''}/xmpp-websocket`,
@@ -199,6 +232,8 @@ class Deployment {
     for (const client of this.clients) if (client.socket) client.socket.terminate();
     if (this.vestibule) await attempt(() => this.vestibule.stop(this.options.expect));
     if (this.recorder) await attempt(() => this.recorder.stop());
+    if (this.keys) await attempt(() => this.keys.stop());
+    if (this.prosodyKeys) await attempt(() => this.prosodyKeys.stop());
     if (this.nginx) await attempt(() => this.nginx.stop());
     if (this.prosody) {
       await attempt(() => this.prosody.stop());

@@ -5,7 +5,7 @@ const { within } = require('./wait');
 
 // Sends text on a connection of its own and gives {status, head, body} once the peer has closed, or
 // with an upgrade once the head is there. where: {port} or {path} of a unix socket.
-function exchange(where, text, timeout = 10000) {
+function exchange(where, text, timeout = 10000, encoding = 'utf8') {
   const socket = net.connect({ host: where.path ? undefined : '127.0.0.1', ...where });
   let answer = '';
   const done = new Promise((resolve, reject) => {
@@ -22,7 +22,7 @@ function exchange(where, text, timeout = 10000) {
     socket.on('end', finish);
     socket.on('error', reject);
   });
-  socket.write(text);
+  socket.write(text, encoding);
   return within(timeout, 'an HTTP response', done, () => answer).finally(() => socket.destroy());
 }
 

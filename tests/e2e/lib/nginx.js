@@ -32,6 +32,34 @@ http {
       set $prefix "$1";
       rewrite ^ /xmpp-websocket;
     }
+    location ~ ^/([^/?&:'"]+)/http-bind$ {
+      set $prefix "$1";
+      rewrite ^ /http-bind;
+    }
+    location = /http-bind {
+      proxy_pass ${backend}/http-bind?prefix=$prefix&$args;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host ${domain};
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_buffering off;
+      proxy_read_timeout 120s;
+      tcp_nodelay on;
+    }
+    location = /_api/room-info {
+      proxy_pass ${backend}/room-info?prefix=$prefix&$args;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host ${domain};
+      proxy_set_header X-Forwarded-For $remote_addr;
+    }
+    location = /conference-request {
+      proxy_pass ${backend}/conference-request?prefix=$prefix&$args;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host ${domain};
+      proxy_set_header X-Forwarded-For $remote_addr;
+    }
     location = /xmpp-websocket {
       proxy_pass ${backend}/xmpp-websocket?prefix=$prefix&$args;
       proxy_http_version 1.1;

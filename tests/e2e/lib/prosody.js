@@ -19,7 +19,7 @@ class Prosody {
       XMPP_DOMAIN: this.domain,
       PROSODY_DATA: this.dir,
       PROSODY_MODULES: path.join(folder, 'modules'),
-      PROSODY_TEST_MODULES: 'test_echo,test_control',
+      PROSODY_TEST_MODULES: 'test_echo,test_control,test_http',
       PROSODY_HTTP_PORT: String(this.port),
       PROSODY_HTTPS_PORT: this.tls ? String(this.tlsPort) : '',
       ...(this.tls && { PROSODY_CERTIFICATE: this.tls.certificate, PROSODY_KEY: this.tls.key }),
@@ -81,6 +81,11 @@ class Prosody {
   // What the requests on the WebSocket path brought, in order.
   requests() {
     return this.#get('/test/requests');
+  }
+
+  // What all others brought, in order: see tests/prosody/modules/mod_test_http.lua.
+  others() {
+    return this.#get('/test/http');
   }
 
   // The newest of them whose query holds that text.

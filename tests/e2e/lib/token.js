@@ -9,8 +9,12 @@ const encode = (value) =>
 
 // Signs header and claims as they are; a string is taken as JSON text, for what objects cannot say
 // (a name twice).
-function sign(header, claims, { secret = SECRET, hash = 'sha256' } = {}) {
+function sign(header, claims, { secret = SECRET, hash = 'sha256', key } = {}) {
   const signed = `${encode(header)}.${encode(claims)}`;
+  if (key) {
+    const digest = `sha${key.alg.slice(2)}`;
+    return `${signed}.${crypto.sign(digest, Buffer.from(signed), { key: key.private, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
+  }
   const signature = crypto.createHmac(hash, secret).update(signed).digest('base64url');
   return `${signed}.${signature}`;
 }
@@ -26,9 +30,11 @@ function claims(domain, room, { lobby, user, ...others } = {}) {
   };
 }
 
+// key: of keys.js, whose kid the header names then.
 function token(domain, room, options = {}) {
-  const { header, secret, hash, ...rest } = options;
-  return sign({ alg: 'HS256', typ: 'JWT', ...header }, claims(domain, room, rest), { secret, hash });
+  const { header, secret, hash, key, ...rest } = options;
+  const named = key ? { alg: key.alg, typ: 'JWT', kid: key.kid } : { alg: 'HS256', typ: 'JWT' };
+  return sign({ ...named, ...header }, claims(domain, room, rest), { secret, hash, key });
 }
 
 module.exports = { SECRET, APP_ID, sign, claims, token, now };

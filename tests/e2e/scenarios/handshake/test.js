@@ -23,6 +23,13 @@ scenario('the handshake', {}, (d, it) => {
     assert.equal((await d.socket()).socket.protocol, 'xmpp');
   });
 
+  it('no compression is agreed on, though the client offers it, and none is offered to Prosody', async () => {
+    const client = await d.socket({ via: 'vestibule', query: 'mark=deflate', deflate: true });
+    assert.equal(client.socket.extensions, '');
+    const { headers } = await d.prosody.requestWith('mark=deflate');
+    assert.equal(headers.sec_websocket_extensions, undefined);
+  });
+
   const upgrades = {
     'another version': [{ 'Sec-WebSocket-Version': '8' }, 426],
     'no version': [{ 'Sec-WebSocket-Version': null }, 426],

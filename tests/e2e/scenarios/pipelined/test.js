@@ -2,12 +2,10 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
-const { OP, frame, writeBytes } = require('../../lib/frame');
 const { token } = require('../../lib/token');
 const { NS, of, joinStanza, formSubmit } = require('../../lib/stanza');
 
 const OFF = formSubmit({ 'muc#roomconfig_membersonly': '0' });
-const all = (...texts) => Buffer.concat(texts.map((text) => frame(OP.text, text)));
 
 scenario('in one packet', { expect: [/stream ended why=NOT_WELL_FORMED/] }, (d, it) => {
   // A lobby user who was let in, in a room whose lobby a moderator turned off again.
@@ -31,7 +29,7 @@ scenario('in one packet', { expect: [/stream ended why=NOT_WELL_FORMED/] }, (d, 
       const { room, asker } = await approved();
       assert.equal((await d.state(room)).members_only, false);
       const from = asker.received.length;
-      writeBytes(asker, all(leave(room, asker.nick), joinStanza(room, { nick: 'again', name: 'again' })));
+      asker.rawTogether([leave(room, asker.nick), joinStanza(room, { nick: 'again', name: 'again' })]);
       await asker.waitFor('what comes of it', (el) => el.is('presence') && el.attrs.from.endsWith('/again'), undefined, from);
       assert.equal((await d.state(room)).members_only, true);
     });
@@ -44,20 +42,20 @@ scenario('in one packet', { expect: [/stream ended why=NOT_WELL_FORMED/] }, (d, 
     await asker.startStream(d.domain);
     await asker.authenticate();
     await asker.startStream(d.domain);
-    writeBytes(asker, all(`<iq xmlns='jabber:client' type='set' id='b1'><bind xmlns='${NS.bind}'/></iq>`,
-      joinStanza(room, { nick: 'quick', name: 'quick' })));
+    asker.rawTogether([`<iq xmlns='jabber:client' type='set' id='b1'><bind xmlns='${NS.bind}'/></iq>`,
+      joinStanza(room, { nick: 'quick', name: 'quick' })]);
     const el = await asker.waitFor('the lobby', (stanza) => stanza.is('presence') && stanza.attrs.type === 'error');
     assert.match(String(el), /registration-required/);
     assert.equal((await d.state(room)).members_only, true);
   });
 
   it('bad XML behind the bind request, and more behind it, ends the stream in order', async () => {
-    const client = await d.socket({});
+    const client = await d.socket({ transport: 'websocket' }); // a body of BOSH is bad as a whole
     await client.startStream(d.domain);
     await client.authenticate();
     await client.startStream(d.domain);
     const good = `<message xmlns='jabber:client'><body>${'x'.repeat(500)}</body></message>`;
-    writeBytes(client, all(`<iq xmlns='jabber:client' type='set' id='b1'><bind xmlns='${NS.bind}'/></iq>`, '<bad', good, good, good));
+    client.rawTogether([`<iq xmlns='jabber:client' type='set' id='b1'><bind xmlns='${NS.bind}'/></iq>`, '<bad', good, good, good]);
     await client.waitFor('the stream error', (el) => String(el).includes('not-well-formed'));
     assert.equal((await client.closed).code, 1007);
   });

@@ -1,0 +1,481 @@
+/*
+ * HTTP for BOSH. What a newcomer gets wrong: an answer may be given under the very callback that
+ * brought the request, and the connection then carries the next one, so both the memory and the
+ * handing back wait for the end of the turn.
+ */
+#include "proxy/bosh_request.h"
+
+#include "proxy/listener.h"
+#include "proxy/log.h"
+#include "proxy/rejections.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Requests a client sent behind the one that waits, before its connection is read no further. */
+#define PIPELINED_MAX 65536
+#define WRITE_LIMIT_MS 30000
+
+static const char about[] = "This is a BOSH endpoint (XEP-0124) for XMPP: clients POST to it.\n";
+
+enum exchange_state {
+    READING,  /* the entity */
+    WAITING,  /* for the answer */
+    ANSWERED, /* the answer is on its way out */
+    GONE,     /* no conn any more */
+};
+
+struct bosh_request {
+    struct bosh_requests *all;
+    struct proxy *proxy;
+    struct conn *conn; /* NULL once gone */
+    void *ctx;
+    enum exchange_state state;
+    bool may_keep;   /* the connection, behind the answer */
+    bool is_head;    /* HEAD: an answer without its body */
+    bool is_refused; /* what the client still writes is not read */
+    char *origin;    /* NULL when it sent none */
+    char *head_text; /* what head points into; gone with it behind `complete` */
+    struct http_head head;
+    struct peer_identity identity; /* its text likewise */
+    struct buf in;                 /* the entity, then what came behind it */
+    size_t length;                 /* of the entity */
+    struct deferred release;
+    struct bosh_request *next, **link; /* all->first */
+};
+
+static void forget_head(struct bosh_request *r)
+{
+    free(r->head_text);
+    r->head_text = NULL;
+    r->head = (struct http_head){0};
+    peer_identity_done(&r->identity);
+    r->identity.forwarded_for = NULL;
+}
+
+static void request_free(struct bosh_request *r)
+{
+    loop_undefer(r->proxy->loop, &r->release);
+    forget_head(r);
+    free(r->origin);
+    buf_done(&r->in);
+    free(r);
+}
+
+static void finish(struct bosh_request *r)
+{
+    *r->link = r->next;
+    if (r->next)
+        r->next->link = r->link;
+    r->all->len--;
+    r->all->events->released(r->all->owner, r);
+    request_free(r);
+}
+
+/* The answer is written, or nearly: the connection goes on without us. */
+static void release(struct deferred *work)
+{
+    struct bosh_request *r =
+        (struct bosh_request *)((char *)work - offsetof(struct bosh_request, release));
+    struct conn *conn = r->conn;
+
+    if (conn && r->state == ANSWERED && conn_is_full(conn))
+        return; /* until `drained` */
+    r->conn = NULL;
+    if (conn && r->state != ANSWERED) {
+        conn_abort(conn);
+    } else if (conn && r->is_refused) {
+        conn_close_lingering(conn);
+    } else if (conn && !r->may_keep) {
+        conn_close(conn);
+    } else if (conn) {
+        conn_resume(conn);
+        listener_take_back(r->proxy->listener, conn, (const uint8_t *)r->in.data, r->in.len);
+    }
+    finish(r);
+}
+
+static const char *status_text(int status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 204:
+        return "No Content";
+    case 400:
+        return "Bad Request";
+    case 403:
+        return "Forbidden";
+    case 405:
+        return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
+    case 417:
+        return "Expectation Failed";
+    case 429:
+        return "Too Many Requests";
+    default:
+        return "Service Unavailable";
+    }
+}
+
+/* An answer with the headers every one has. A browser shows a page the answer only if it is told
+ * that it may; which origins may ask at all was judged at the door. */
+static void write_answer(struct bosh_request *r, int status, const char *type, const char *headers,
+                         const char *body, size_t len)
+{
+    struct buf *out = conn_output(r->conn);
+
+    assert(r->state == READING || r->state == WAITING);
+    buf_printf(out, "HTTP/1.1 %d %s\r\n", status, status_text(status));
+    if (type)
+        buf_printf(out, "Content-Type: %s; charset=utf-8\r\n", type);
+    if (status != 204)
+        buf_printf(out, "Content-Length: %zu\r\n", len);
+    if (r->origin)
+        buf_printf(out, "Access-Control-Allow-Origin: %s\r\n", r->origin);
+    buf_printf(out, "Vary: Origin\r\nCache-Control: no-store\r\nConnection: %s\r\n%s\r\n",
+               r->may_keep ? "keep-alive" : "close", headers);
+    if (!r->is_head)
+        buf_add(out, body, len);
+    r->state = ANSWERED;
+    conn_expire(r->conn, WRITE_LIMIT_MS);
+    loop_defer(r->proxy->loop, &r->release);
+}
+
+void bosh_request_log_refusal(const struct bosh_request *r, int status, const char *why)
+{
+    bool is_told = rejections_note(r->proxy->rejections, &r->identity.key,
+                                   rejection_of_status(status), loop_now(r->proxy->loop));
+
+    log_line(is_told ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "bosh", "%s refused: %d %s",
+             r->identity.address, status, why);
+}
+
+/* The entity, if there is one, is not read: nobody knows where the next request begins. */
+static void refuse_unread(struct bosh_request *r, int status, const char *why)
+{
+    bosh_request_log_refusal(r, status, why);
+    r->may_keep = false;
+    r->is_refused = true;
+    write_answer(r, status, "text/plain",
+                 status == 405 ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "", why, strlen(why));
+}
+
+void bosh_request_refuse(struct bosh_request *r, int status, const char *why)
+{
+    write_answer(r, status, "text/plain", "", why, strlen(why));
+}
+
+void bosh_request_answer(struct bosh_request *r, const char *body, size_t len)
+{
+    write_answer(r, 200, "text/xml", "", body, len);
+}
+
+void bosh_request_abort(struct bosh_request *r)
+{
+    if (r->state != ANSWERED)
+        r->state = GONE;
+    loop_defer(r->proxy->loop, &r->release);
+}
+
+void bosh_requests_abort_unread(struct bosh_requests *all)
+{
+    for (struct bosh_request *r = all->first; r; r = r->next) {
+        if (r->state == READING)
+            bosh_request_abort(r);
+    }
+}
+
+void bosh_requests_abort_of(struct bosh_requests *all, const void *ctx)
+{
+    for (struct bosh_request *r = all->first; r; r = r->next) {
+        if (r->ctx == ctx)
+            bosh_request_abort(r);
+    }
+}
+
+/* What goes on to Prosody has no content. */
+static void drop_content_headers(struct http_head *head)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < head->headers_len; i++) {
+        const struct http_slice name = head->headers[i].name;
+
+        if (name.len < 8 || strncasecmp(name.at, "content-", 8) != 0)
+            head->headers[kept++] = head->headers[i];
+    }
+    head->headers_len = kept;
+}
+
+static void complete(struct bosh_request *r)
+{
+    drop_content_headers(&r->head);
+    r->state = WAITING;
+    conn_expire(r->conn, CONN_NEVER); /* the session keeps the time */
+    r->all->events->complete(r->all->owner, r);
+    forget_head(r);
+    buf_drop(&r->in, r->length);
+    r->length = 0;
+    if (r->in.len == 0)
+        buf_done(&r->in);
+}
+
+static void on_received(void *owner, uint8_t *data, size_t len)
+{
+    struct bosh_request *r = owner;
+
+    if (r->state == GONE)
+        return;
+    buf_add(&r->in, data, len);
+    if (r->in.failed) {
+        bool was_waiting = r->state == WAITING;
+
+        r->may_keep = false;
+        bosh_request_abort(r);
+        if (was_waiting)
+            r->all->events->gone(r->all->owner, r);
+        return;
+    }
+    if (r->state == READING && r->in.len >= r->length)
+        complete(r);
+    if (r->state != READING && r->in.len > PIPELINED_MAX)
+        conn_pause(r->conn);
+}
+
+static void on_drained(void *owner)
+{
+    struct bosh_request *r = owner;
+
+    if (r->state == ANSWERED)
+        loop_defer(r->proxy->loop, &r->release);
+}
+
+static void on_closed(void *owner, const char *why)
+{
+    struct bosh_request *r = owner;
+    bool was_waiting = r->state == WAITING;
+
+    r->conn = NULL;
+    r->state = GONE;
+    if (was_waiting)
+        r->all->events->gone(r->all->owner, r);
+    finish(r);
+}
+
+static const struct conn_callbacks conn_events = {
+    .received = on_received,
+    .drained = on_drained,
+    .closed = on_closed,
+};
+
+/* Chunks would be one more way to say where an entity ends, and no client of BOSH uses them: RFC
+ * 9112 section 6.3 lets a server ask for a length. */
+static int check_length(struct bosh_request *r, bool is_post, const char **ret_why)
+{
+    const size_t max = r->proxy->config->limits.stanza + BOSH_REQUEST_ROOM;
+    uint64_t length = 0;
+
+    switch (http_request_framing(&r->head, &length)) {
+    case HTTP_NO_CONTENT:
+        *ret_why = "A POST needs Content-Length.";
+        return is_post ? 411 : 0;
+    case HTTP_CHUNKED:
+        *ret_why = "Only an entity with Content-Length is read here.";
+        return 411;
+    case HTTP_FRAMING_UNCLEAR:
+        *ret_why = "Where the entity ends is not clear.";
+        return 400;
+    case HTTP_LENGTH:
+        break;
+    }
+    if (length > 0 && !is_post) {
+        *ret_why = "Only POST has an entity here.";
+        return 400;
+    }
+    if (length > max) {
+        *ret_why = "The entity is over limits.stanza.";
+        return 413;
+    }
+    r->length = (size_t)length;
+    return 0;
+}
+
+static bool is_plain(const struct bosh_request *r)
+{
+    return http_slice_is(r->head.method, "GET") || http_slice_is(r->head.method, "HEAD") ||
+           http_slice_is(r->head.method, "OPTIONS");
+}
+
+/* What asks for nothing of a session. */
+static void serve_plain(struct bosh_request *r)
+{
+    const struct http_slice method = r->head.method;
+
+    r->is_head = http_slice_is(method, "HEAD");
+    if (http_slice_is(method, "OPTIONS"))
+        write_answer(r, 204, NULL,
+                     "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"
+                     "Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
+                     "Access-Control-Max-Age: 7200\r\n",
+                     "", 0);
+    else
+        write_answer(r, 200, "text/plain", "", about, sizeof about - 1);
+}
+
+static void expect(struct bosh_request *r)
+{
+    const struct http_header *wanted = http_header(&r->head, "expect");
+
+    if (!wanted || r->head.minor_version == 0)
+        return;
+    if (!http_slice_is_nocase(wanted->value, "100-continue"))
+        refuse_unread(r, 417, "Only 100-continue can be expected here.");
+    else if (r->in.len < r->length)
+        buf_add_str(conn_output(r->conn), "HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+void bosh_request_start(struct bosh_request *r)
+{
+    const char *why = "";
+    bool is_post = http_slice_is(r->head.method, "POST");
+    int status;
+
+    if (!is_post && !is_plain(r)) {
+        refuse_unread(r, 405, "Only POST carries BOSH.");
+        return;
+    }
+    status = check_length(r, is_post, &why);
+    if (status) {
+        refuse_unread(r, status, why);
+        return;
+    }
+    if (!is_post) {
+        serve_plain(r);
+        return;
+    }
+    expect(r);
+    if (r->state == READING && r->in.len >= r->length)
+        complete(r);
+}
+
+static const char *moved(const char *at, const char *from, const char *to)
+{
+    return at ? to + (at - from) : NULL;
+}
+
+static void move_slice(struct http_slice *slice, const char *from, const char *to)
+{
+    slice->at = moved(slice->at, from, to);
+}
+
+static bool copy_head(struct bosh_request *r, const struct http_head *head)
+{
+    const char *from = head->method.at;
+    const char *end = head->target.at + head->target.len;
+
+    for (size_t i = 0; i < head->headers_len; i++) {
+        const struct http_slice value = head->headers[i].value;
+
+        if (value.at && value.at + value.len > end)
+            end = value.at + value.len;
+    }
+    r->head_text = malloc((size_t)(end - from) + 1);
+    if (!r->head_text)
+        return false;
+    memcpy(r->head_text, from, (size_t)(end - from));
+    r->head = *head;
+    move_slice(&r->head.method, from, r->head_text);
+    move_slice(&r->head.target, from, r->head_text);
+    move_slice(&r->head.path, from, r->head_text);
+    move_slice(&r->head.query, from, r->head_text);
+    for (size_t i = 0; i < head->headers_len; i++) {
+        move_slice(&r->head.headers[i].name, from, r->head_text);
+        move_slice(&r->head.headers[i].value, from, r->head_text);
+    }
+    return true;
+}
+
+static bool copy_identity(struct bosh_request *r, const struct peer_identity *identity)
+{
+    r->identity = *identity;
+    r->identity.forwarded_for = NULL;
+    if (identity->forwarded_for)
+        r->identity.forwarded_for = strdup(identity->forwarded_for);
+    return !identity->forwarded_for || r->identity.forwarded_for;
+}
+
+static bool copy_origin(struct bosh_request *r, const struct http_head *head)
+{
+    const struct http_header *origin = http_header(head, "origin");
+
+    if (!origin)
+        return true;
+    r->origin = strndup(origin->value.at, origin->value.len);
+    return r->origin != NULL;
+}
+
+struct bosh_request *bosh_request_new(struct bosh_requests *all, struct conn *conn,
+                                      const struct http_head *request,
+                                      const struct peer_identity *identity, const uint8_t *rest,
+                                      size_t rest_len)
+{
+    struct bosh_request *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+    r->all = all;
+    r->proxy = all->proxy;
+    r->release.run = release;
+    r->may_keep = listener_may_keep(request);
+    if (rest_len)
+        buf_add(&r->in, rest, rest_len);
+    if (r->in.failed || !copy_head(r, request) || !copy_identity(r, identity) ||
+        !copy_origin(r, request)) {
+        request_free(r);
+        return NULL;
+    }
+    r->next = all->first;
+    r->link = &all->first;
+    if (r->next)
+        r->next->link = &r->next;
+    all->first = r;
+    all->len++;
+    r->conn = conn;
+    conn_set_owner(conn, &conn_events, r);
+    conn_expire(conn, all->proxy->config->limits.handshake_timeout_ms);
+    return r;
+}
+
+const char *bosh_request_entity(const struct bosh_request *r, size_t *ret_len)
+{
+    *ret_len = r->length;
+    return r->in.data ? r->in.data : "";
+}
+
+const struct http_head *bosh_request_head(const struct bosh_request *r)
+{
+    return &r->head;
+}
+
+const struct peer_identity *bosh_request_identity(const struct bosh_request *r)
+{
+    return &r->identity;
+}
+
+void bosh_request_set_ctx(struct bosh_request *r, void *ctx)
+{
+    r->ctx = ctx;
+}
+
+void *bosh_request_ctx(const struct bosh_request *r)
+{
+    return r->ctx;
+}
