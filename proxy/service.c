@@ -456,8 +456,7 @@ static void ping_answered(void *ctx, enum answer_status status, const struct ele
     s->ping_is_out = false;
 }
 
-/* A ping of the server (XEP-0199). */
-static void write_ping(struct buf *out, const char *id)
+void service_ping(struct buf *out, const char *id)
 {
     buf_printf(out, "<iq xmlns='" NS_CLIENT "' type='get' id='%s'><ping xmlns='" NS_PING "'/></iq>",
                id);
@@ -470,7 +469,7 @@ static void ping(struct service *s, int64_t now)
     struct buf out = BUF_INIT;
 
     service_make_id(s, id);
-    write_ping(&out, id);
+    service_ping(&out, id);
     s->ping_is_out = service_send(s, id, "", &out, ping_answered, s);
     buf_done(&out);
 }

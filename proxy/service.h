@@ -29,6 +29,8 @@ void service_free(struct service *s);
 #define SERVICE_ID_LEN 48
 /* A stanza id nobody can guess and nobody used before. */
 void service_make_id(struct service *s, char ret[SERVICE_ID_LEN]);
+/* Appends a ping of the server (XEP-0199). */
+void service_ping(struct buf *out, const char *id);
 /* Sends a stanza; with callback not NULL its answer (or its error) is waited for. room: the canonical
  * room JID the answer must come from, "" for the server. False when there is no stream or no memory,
  * and then the callback is not kept. */

@@ -1,7 +1,7 @@
 /*
- * Stream management in a client's stream (XEP-0198): sessions that go on in a new stream, whose they
- * are (wire fact 25), and counters of both ends kept true in the short times when they differ (wire
- * fact 24). That they hardly ever do is stream_answer.c's work.
+ * Stream management in a client's stream (XEP-0198): sessions that go on in a new stream, whose
+ * they are (wire fact 25), and counters of both ends kept true in the short times when they differ
+ * (wire fact 24). That they hardly ever do is stream_answer.c's work.
  */
 #include "proxy/log.h"
 #include "proxy/stream.h"
