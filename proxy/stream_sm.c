@@ -1,9 +1,9 @@
 /*
- * Stream management in a client's stream (XEP-0198): counters of both ends kept true where the
- * proxy answered or added something, and sessions that go on in a new stream (wire facts 24, 25).
+ * Stream management in a client's stream (XEP-0198): sessions that go on in a new stream, whose
+ * they are (wire fact 25), and counters of both ends kept true in the short times when they differ
+ * (wire fact 24). That they hardly ever do is stream_answer.c's work.
  */
 #include "proxy/log.h"
-#include "proxy/service.h"
 #include "proxy/stream.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"

@@ -165,10 +165,8 @@ static void test_result(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_kind_prefixed),
-        cmocka_unit_test(test_peek_cut),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_kinds),    cmocka_unit_test(test_kind_prefixed),
+        cmocka_unit_test(test_peek_cut), cmocka_unit_test(test_errors),
         cmocka_unit_test(test_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

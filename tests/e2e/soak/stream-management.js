@@ -13,7 +13,7 @@ const { NS, joinStanza } = require('../lib/stanza');
 const { token } = require('../lib/token');
 const { within } = require('../lib/wait');
 
-// Park and Miller's generator: the same story for the same seed.
+// Park and Miller's generator: the same choices for the same seed; when they meet is the machine's.
 function randomOf(seed) {
   let state = seed;
   return (below) => {
@@ -25,10 +25,10 @@ function randomOf(seed) {
 class Soak {
   constructor({ steps, seed, peers = 8, kills = Math.floor(steps / 500), log = () => {} }) {
     Object.assign(this, { steps, seed, kills, log, wanted: peers });
-    this.random = randomOf(seed);
     this.wrong = [];
     this.count = { stanzas: 0, delivered: 0, refused: 0, lost: 0, duplicated: 0, resumed: 0, killed: 0 };
     this.stall = 0;
+    this.unanswered = 0;
   }
 
   async start() {
@@ -51,11 +51,12 @@ class Soak {
     await this.second.vestibule.start();
   }
 
-  #where({ id }) {
+  #where(peer) {
+    const { id } = peer;
     const query = new URLSearchParams({
       room: 'nowhere', token: token(this.d.domain, 'nowhere', { lobby: true }), ...(id && { previd: id }),
     });
-    const port = this.addresses[this.random(2)];
+    const port = this.addresses[peer.random(2)];
     return { url: `ws://127.0.0.1:${port}/xmpp-websocket?${query}`, headers: { Host: this.d.domain } };
   }
 
@@ -65,7 +66,10 @@ class Soak {
       wrong: (text) => this.wrong.push(text),
     });
     // waiting: what was sent and not answered yet, with when. next: by sender, the number to come.
-    Object.assign(peer, { index, sent: new Map(), next: new Map(), waiting: new Map(), serial: 0, answered: new Set() });
+    Object.assign(peer, {
+      index, sent: new Map(), next: new Map(), waiting: new Map(), serial: 0, answered: new Set(),
+      random: randomOf(this.seed * 1000 + index + 1),
+    });
     await peer.begin(this.#where(peer), this.d.domain);
     return peer;
   }
@@ -76,6 +80,7 @@ class Soak {
     sender.waiting.delete(key);
     this.stall = Math.max(this.stall, Date.now() - since);
     if (!sender.waiting.size && sender.drained) sender.drained();
+    if (--this.unanswered === 0 && this.finished) this.finished();
     return true;
   }
 
@@ -106,11 +111,12 @@ class Soak {
 
   #await(peer, key) {
     peer.waiting.set(key, Date.now());
+    this.unanswered++;
     this.count.stanzas++;
   }
 
   #say(peer) {
-    const to = this.random(2) ? peer : this.peers[this.random(this.peers.length)];
+    const to = peer.random(2) ? peer : this.peers[peer.random(this.peers.length)];
     const number = peer.sent.get(to.index) || 0;
     peer.sent.set(to.index, number + 1);
     this.#await(peer, `m${to.index} ${number}`);
@@ -131,7 +137,7 @@ class Soak {
   }
 
   #anything(peer) {
-    const dice = this.random(10);
+    const dice = peer.random(10);
     if (dice < 6) this.#say(peer);
     else if (dice < 9) this.#join(peer);
     else this.#ping(peer);
@@ -164,11 +170,11 @@ class Soak {
       await this.#resume(peer);
       return;
     }
-    const dice = this.random(100);
+    const dice = peer.random(100);
     if (dice < 45) {
       this.#anything(peer);
     } else if (dice < 60) {
-      for (let i = this.random(6); i >= 0; i--) this.#anything(peer);
+      for (let i = peer.random(6); i >= 0; i--) this.#anything(peer);
     } else if (dice < 65) {
       peer.ask();
       peer.acknowledge();
@@ -177,7 +183,7 @@ class Soak {
     } else if (dice < 85) {
       await this.#resume(peer); // the old connection is left half open
     } else {
-      for (let i = this.random(4); i > 0; i--) this.#anything(peer);
+      for (let i = peer.random(4); i > 0; i--) this.#anything(peer);
       peer.drop();
       await this.#resume(peer);
     }
@@ -189,39 +195,40 @@ class Soak {
     while (this.taken < this.steps && !this.wrong.length) {
       this.taken++;
       if (this.taken % 1000 === 0) this.log(`${this.taken} steps, ${JSON.stringify(this.count)}`);
+      const due = Math.floor((this.taken * (this.kills + 1)) / this.steps);
+      if (this.killed < due && this.killed < this.kills) {
+        this.killed++;
+        this.killing = this.killing.then(() => this.#kill());
+      }
       await this.#step(peer);
     }
   }
 
-  async #killer() {
-    for (let next = 1; next <= this.kills; next++) {
-      while (this.taken < (next * this.steps) / (this.kills + 1)) {
-        if (this.wrong.length) return;
-        await new Promise((resolve) => { setTimeout(resolve, 5); });
-      }
-      const { program } = this.second.vestibule;
-      program.signal('SIGKILL');
-      await program.exited;
-      await this.#startSecond();
-      this.count.killed++;
-    }
+  async #kill() {
+    const { program } = this.second.vestibule;
+    program.signal('SIGKILL');
+    await program.exited;
+    await this.#startSecond();
+    this.count.killed++;
   }
 
   // Everybody stays until everybody has what he waits for.
-  async #finish(peer) {
-    while (this.peers.some(({ waiting }) => waiting.size) && !this.wrong.length) {
-      if (!peer.isUp) await this.#resume(peer);
-      await this.#drain(peer);
-      await new Promise((resolve) => { setTimeout(resolve, 5); });
+  async #finish(peer, finished) {
+    while (this.unanswered && !this.wrong.length) {
+      if (peer.isUp) await Promise.race([finished, peer.connection.closed]);
+      else await this.#resume(peer);
     }
   }
 
   // What it measured; wrong is empty when all was well.
   async run() {
     this.taken = 0;
-    await Promise.all([...this.peers.map((peer) => this.#walk(peer)), this.#killer()]);
-    const finished = Promise.all(this.peers.map((peer) => this.#finish(peer)));
-    await within(30000, 'the last answers', finished, () => this.peers
+    this.killed = 0;
+    this.killing = Promise.resolve();
+    await Promise.all(this.peers.map((peer) => this.#walk(peer)));
+    await this.killing;
+    const finished = new Promise((resolve) => { this.finished = resolve; });
+    await within(30000, 'the last answers', Promise.all(this.peers.map((peer) => this.#finish(peer, finished))), () => this.peers
       .map((peer) => `${peer.name}: ${[...peer.waiting.keys()].slice(0, 5)}`).join('\n'))
       .catch((error) => this.wrong.push(error.message));
     for (const peer of this.peers) this.count.lost += peer.waiting.size;

@@ -175,6 +175,19 @@ scenario('stream-management', { recorder: true, expect: [/why=(PROSODY_LOST|BAD_
     await assertCounts(client);
   });
 
+  it('the older version of stream management counts as exactly', async () => {
+    const older = 'urn:xmpp:sm:2';
+    const { client } = await d.recorded(lobby(missing));
+    client.raw(`<enable xmlns='${older}'/>`);
+    await client.waitFor('<enabled/>', of.named('enabled', older));
+    await client.ping();
+    await client.join(missing, { nick: 'me' });
+    client.raw(`<r xmlns='${older}'/>`);
+    assert.equal((await client.waitFor('an acknowledgement', of.named('a', older))).attrs.h, '2');
+    client.raw(`<a xmlns='${older}' h='2'/>`);
+    await client.ping();
+  });
+
   // A wrong count is Prosody's to judge as long as it is one.
   for (const [what, h] of Object.entries({ 'more than was sent': '99', 'more than 32 bits': '4294967296', 'no number': 'x' })) {
     it(`an acknowledgement of ${what} ends the session`, async () => {
