@@ -108,6 +108,12 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
         return;
     }
     s->resume_h = h;
+    if (former && former->sm.enabled && sm_is_behind(h, former->sm.down.to)) {
+        /* More than was ever sent to him from here: he was elsewhere meanwhile, or says so. What is
+         * known of where he is cannot be relied upon; he is one who comes from elsewhere. */
+        session_forget(s->proxy->sessions, former, loop_now(s->proxy->loop));
+        former = NULL;
+    }
     if (!former || !former->sm.enabled) {
         stream_send_server(s, data, len);
         return;

@@ -3,7 +3,7 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
-const { NS, of, item } = require('../../lib/stanza');
+const { NS, of, item, formSubmit } = require('../../lib/stanza');
 
 const STANZA = /^<(message|presence|iq)\b/;
 const h = (text) => Number(/ h='(\d+)'/.exec(text)[1]);
@@ -284,5 +284,26 @@ scenario('resumption', { recorder: true, expect: [/why=PROSODY_LOST/] }, (d, it)
     await listener.waitFor('the last', of.message('2'));
     assert.deepEqual(bodies(listener), numbers(0, 3));
     await assertPeerCounts(again);
+  });
+});
+
+// Who hibernates is not told that he was thrown out; if he says that he has it, Prosody never says it again.
+scenario('resumption beyond what was sent', {}, (d, it) => {
+  it('who acknowledges more than he was sent is judged anew when he joins', async () => {
+    const room = await d.room();
+    const host = await d.host(room);
+    const old = await d.asker(room, 'asker');
+    await old.enableResumption();
+    await old.enterLobby(room);
+    host.approve(room, old.jid);
+    assert.ok((await old.join(room)).entered);
+    await old.drop();
+    host.kick(room, old.nick);
+    await host.waitFor('his leaving', (el) => el.is('presence') && el.attrs.type === 'unavailable' && el.attrs.from === `${room}/${old.nick}`);
+    await host.iq('set', room, formSubmit({ 'muc#roomconfig_membersonly': '0' }));
+    old.sm.inbound++; // the presence that says so
+    const asker = await d.connect({ room, as: { lobby: true }, resumes: old });
+    assert.ok(!(await asker.join(room, { nick: 'again' })).entered);
+    assert.equal((await d.state(room)).members_only, true, 'the lobby is on again');
   });
 });
