@@ -75,6 +75,8 @@ enum room_note_kind {
     ROOM_FORGOTTEN,      /* held persistent, found gone */
     ROOM_FAILED,         /* a step failed; text says which and why */
     ROOM_GRANTED,
+    ROOM_NO_LOBBY,       /* members-only and no lobby came of it: text says what is wrong; told once */
+    ROOM_LOBBY_UNDONE,   /* so it is no longer members-only */
 };
 struct room_note {
     enum room_note_kind kind;
@@ -83,6 +85,13 @@ struct room_note {
     const char *text; /* or NULL */
     int64_t took_ms;
     size_t count; /* members made, with TURNED_ON */
+};
+
+/* What this instance does with a room that others must not do at the same time (fence below). */
+enum room_fence {
+    FENCE_OPEN,   /* nothing */
+    FENCE_SHARED, /* joins of ours are on their way to it */
+    FENCE_ALONE,  /* it is changed: who is on his way would be thrown out, or let in */
 };
 
 /* Called by the rooms, never from inside itself: an answer is given later, from the event loop
@@ -97,4 +106,10 @@ struct room_actions {
     void (*unkept)(void *ctx, const char *room);
     /* Whether anyone of ours waits for the room, in its lobby or at its door. May be NULL. */
     void (*waiting)(void *ctx, const char *room, bool is_waiting);
+    /* Between the instances that serve a room: SHARED with others that share, ALONE with nobody. False:
+     * another is in the way, and all is as it was. True also sets *ret_changes, which is another number
+     * than the last time when an instance changed the room in between. May be NULL: there are no others. */
+    bool (*fence)(void *ctx, const char *room, enum room_fence fence, uint64_t *ret_changes);
+    /* The room is changed now: a new number for it. Goes with fence. */
+    uint64_t (*changing)(void *ctx, const char *room);
 };

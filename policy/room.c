@@ -30,20 +30,21 @@ static const struct step {
     bool holds_all;   /* every join waits until it is over */
     bool is_changing; /* Prosody was told to do what throws out who comes in meanwhile */
     bool asks;        /* it waits for the answer to room.request */
+    bool is_alone;    /* other instances let nobody in meanwhile */
 } steps[] = {
     /* clang-format off */
-    [ROOM_IDLE]       = {step_idle,       false, false, false},
-    [ROOM_ASKING]     = {step_asking,     false, false, true},
-    [ROOM_LISTING]    = {step_listing,    true,  false, true},
-    [ROOM_GRANTING]   = {step_granting,   true,  false, false},
-    [ROOM_SUBMITTING] = {step_submitting, true,  true,  true},
-    [ROOM_VERIFYING]  = {step_verifying,  true,  false, true},
-    [ROOM_REPAIRING]  = {step_repairing,  false, false, true},
-    [ROOM_LANDING]    = {step_landing,    true,  false, false},
-    [ROOM_CREATING]   = {step_creating,   true,  true,  true},
-    [ROOM_CHECKING]   = {step_checking,   false, false, true},
-    [ROOM_DESTROYING] = {step_destroying, true,  true,  true},
-    [ROOM_GIVING_BACK] = {step_giving_back, true, false, true},
+    [ROOM_IDLE]       = {step_idle,       false, false, false, false},
+    [ROOM_ASKING]     = {step_asking,     false, false, true, false},
+    [ROOM_LISTING]    = {step_listing,    true,  false, true, true},
+    [ROOM_GRANTING]   = {step_granting,   true,  false, false, true},
+    [ROOM_SUBMITTING] = {step_submitting, true,  true,  true, true},
+    [ROOM_VERIFYING]  = {step_verifying,  true,  false, true, true},
+    [ROOM_REPAIRING]  = {step_repairing,  false, false, true, true},
+    [ROOM_LANDING]    = {step_landing,    true,  false, false, true},
+    [ROOM_CREATING]   = {step_creating,   true,  true,  true, true},
+    [ROOM_CHECKING]   = {step_checking,   false, false, true, true},
+    [ROOM_DESTROYING] = {step_destroying, true,  true,  true, true},
+    [ROOM_GIVING_BACK] = {step_giving_back, true, false, true, false},
     /* clang-format on */
 };
 
@@ -59,6 +60,7 @@ struct room *room_new(struct rooms *rooms, const char *name)
     room->submitted_at = NEVER;
     room->answered_at = NEVER;
     room->due = INT64_MAX;
+    room->alone_since = NOT_WISHED;
     TAILQ_INIT(&room->occupants);
     TAILQ_INIT(&room->persons);
     TAILQ_INIT(&room->queue);
@@ -85,6 +87,7 @@ void room_free(struct room *room)
     persons_remove_all(room);
     table_done(&room->persons_by_jid);
     request_drop(&room->request, rooms);
+    fence_leave(room);
     rooms->persistent -= room->persistent ? 1 : 0;
     table_remove(&rooms->by_name, &room->node);
     TAILQ_REMOVE(&rooms->list, room, link);
@@ -123,6 +126,7 @@ static void set_due(struct room *room, int64_t now)
     int64_t due = earliest(joins_due(room), occupants_due(room));
 
     due = earliest(due, release_due(room));
+    due = earliest(due, fence_due(room, now));
     if (!TAILQ_EMPTY(&room->held) && room->retry_at > now) {
         due = earliest(due, room->retry_at);
     }
@@ -137,11 +141,13 @@ void room_run(struct room *room, const struct room_answer *answer, int64_t now)
     if (!release_wanted(room)) {
         release_reset(room);
     }
+    room->is_fenced_off = false;
     do {
         result = steps[room->step].run(room, answer, now);
         answer = NULL;
     } while (result == STEP_MORE);
     members_send(room, now);
+    fence_settle(room, steps[room->step].is_alone);
     if (!room_holds_all(room) && room->step != ROOM_REPAIRING) {
         fade(room);
     }
@@ -191,6 +197,9 @@ void request_send(struct request *request, struct room *room, struct person *per
     message.affiliation = person != NULL && person->work == MEMBER_RESTORE
                               ? affiliation_text(person->restore)
                               : "member";
+    if (kind == REQUEST_SUBMIT || kind == REQUEST_CREATE || kind == REQUEST_DESTROY) {
+        fence_changing(room);
+    }
     message.membersonly = room->step != ROOM_GIVING_BACK || room->state == LOBBY_ON;
     rooms->actions.request(rooms->actions.ctx, &message);
 }
@@ -238,24 +247,44 @@ static bool is_unused(const struct room *room)
            TAILQ_EMPTY(&room->in_flight) && !room->persistent && room->owner_sets == 0;
 }
 
-static enum step_result step_idle(struct room *room, const struct room_answer *answer, int64_t now)
+/* What changes the room, once no other instance is in the way. */
+static enum step_result begin_change(struct room *room, enum join_need need, int64_t now)
 {
-    assert(answer == NULL);
-    switch (joins_decide(room, now)) {
+    switch (fence_alone(room, false, now)) {
+    case FENCE_REFUSED:
+        return STEP_WAIT;
+    case FENCE_GIVEN_CHANGED:
+        return STEP_MORE;
+    case FENCE_GIVEN:
+        break;
+    }
+    switch (need) {
     case NEED_CREATE:
         return create_begin(room, now);
     case NEED_TURN_ON:
         return turn_on_begin(room, now);
-    case NEED_REPAIR:
+    default:
         return repair_begin(room, now);
-    case NEED_FORM:
+    }
+}
+
+static enum step_result step_idle(struct room *room, const struct room_answer *answer, int64_t now)
+{
+    enum join_need need = joins_decide(room, now);
+
+    assert(answer == NULL);
+    if (need > NEED_FORM) {
+        return begin_change(room, need, now);
+    }
+    if (need == NEED_FORM) {
         return ask(room);
-    case NEED_NOTHING:
-        break;
     }
     if (release_is_due(room, now)) {
-        return release_begin(room);
+        return fence_alone(room, !room->rooms->stopping, now) == FENCE_REFUSED
+                   ? STEP_WAIT
+                   : release_begin(room);
     }
+    room->alone_since = NOT_WISHED;
     if (give_back_is_due(room, now)) {
         room->give_back_tries++;
         return room->state == LOBBY_UNKNOWN ? ask(room) : give_back_begin(room);
@@ -471,6 +500,7 @@ void room_owner_set(struct room *room, bool finished)
         room->owner_sets--;
     }
     room->doubted = true;
+    fence_changing(room);
     if (may_learn(room) || room->step == ROOM_REPAIRING || room->owner_sets > 0) {
         room_forget_state(room);
     }

@@ -10,6 +10,8 @@
  *   room_people.c   sessions and occupants, as seen on clients' own streams
  *   room_member.c   affiliations, and the requests that make someone a member
  *   room_turn_on.c  the steps that turn a lobby on, repair it, or make a room
+ *   room_undo.c     the steps that take members-only back where no lobby comes of it
+ *   room_fence.c    not at the same time as another instance
  *   room_release.c  the steps that destroy an empty room we made persistent
  */
 #pragma once
@@ -32,6 +34,8 @@ enum room_step {
     ROOM_CHECKING,   /* releasing: is really nobody there */
     ROOM_DESTROYING, /* releasing */
     ROOM_GIVING_BACK, /* shutting down: the form, no longer persistent */
+    ROOM_STANDING_BACK, /* undoing: lobby users on their way land first */
+    ROOM_UNDOING,       /* undoing: the form, no longer members-only */
 };
 
 enum step_result {
@@ -161,6 +165,10 @@ struct room {
     enum lobby_room lobby_room;
     unsigned owner_sets; /* clients' own configuration changes under way */
     int64_t submitted_at; /* when our last submit was answered */
+    bool turned_on;   /* it is members-only because of us */
+    bool is_proof_due; /* nobody was shown a lobby, or none, since our last submit */
+    unsigned lobbyless; /* our submits in a row of which no lobby came */
+    int64_t no_lobby_until; /* none is turned on here before */
 
     bool persistent; /* by us, perhaps: must be destroyed by us */
     bool was_persistent; /* before the submit under way */
@@ -181,6 +189,12 @@ struct room {
     int64_t turning_since;
     size_t turning_granted;
 
+    /* Between instances (room_fence.c). */
+    enum room_fence fence;
+    uint64_t changes;    /* its number when we last looked */
+    bool is_fenced_off;  /* another instance is in the way: looked at again soon */
+    int64_t alone_since; /* wished for and not had yet; NOT_WISHED */
+
     int64_t empty_since;
     int64_t release_at;    /* not before */
     int64_t release_pause; /* before the next try */
@@ -196,6 +210,10 @@ struct rooms {
     uint64_t last_request;
     uint64_t seed;
     bool service_up;
+    const char *service_refused; /* why it cannot be up, or NULL */
+    bool lobby_was_seen;    /* somewhere, since the service is up: Prosody can make them */
+    bool no_lobby_is_told;
+    int64_t no_lobby_until; /* Prosody makes none, for all we know: none is turned on before */
     bool stopping;
     bool handing_over; /* another process goes on with the rooms */
     size_t persistent;
@@ -238,9 +256,29 @@ void room_learn(struct room *room, enum lobby_state state, bool confirmed);
 void room_forget_state(struct room *room);
 void room_config_changed(struct room *room, int64_t now);
 void room_informed(struct room *room, const struct muc_info *info, int64_t now);
-void room_members_only(struct room *room, bool has_lobbyroom);
+void room_members_only(struct room *room, bool has_lobbyroom, int64_t forwarded_at);
+void room_lobby_seen(struct room *room);
 void room_owner_set(struct room *room, bool finished);
 void room_destroyed(struct room *room, int64_t now);
+
+/* room_fence.c */
+#define NOT_WISHED (-1)
+enum fence_result {
+    FENCE_GIVEN,
+    FENCE_GIVEN_CHANGED, /* another instance changed the room since: its state is forgotten */
+    FENCE_REFUSED,
+};
+/* Before joins are decided and forwarded. */
+enum fence_result fence_share(struct room *room);
+/* Before the room is changed. One that cannot be had in time is gone without: who is in the way may
+ * hang. */
+enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now);
+/* We change the room: others are to forget what they know. */
+void fence_changing(struct room *room);
+/* Holds what the room still needs, no more. */
+void fence_settle(struct room *room, bool is_changing);
+void fence_leave(struct room *room);
+int64_t fence_due(const struct room *room, int64_t now);
 
 /* room_join.c */
 enum join_need { /* what the room must do before joins that wait can go on, least first */
@@ -258,7 +296,10 @@ void join_free(struct join *join);
 bool joins_lobby_in_flight(const struct room *room);
 enum join_need joins_decide(struct room *room, int64_t now);
 /* Whether one that waits would have this done, were the room in that state. */
-bool joins_want(const struct room *room, enum lobby_state state, enum decision_action action);
+bool joins_want(const struct room *room, enum lobby_state state, enum decision_action action,
+                int64_t now);
+/* When the session's join was forwarded whose answer is seen now; INT64_MIN when none was. */
+int64_t joins_forwarded_at(const struct room *room, const struct session *session);
 void join_forward(struct join *join, const char *rule, const char *reason, int64_t now);
 /* lobby.on_failure. */
 void join_fail(struct join *join, const char *reason, int64_t now);
@@ -316,6 +357,22 @@ enum step_result step_repairing(struct room *room, const struct room_answer *ans
 enum step_result create_begin(struct room *room, int64_t now);
 enum step_result step_landing(struct room *room, const struct room_answer *answer, int64_t now);
 enum step_result step_creating(struct room *room, const struct room_answer *answer, int64_t now);
+
+/* room_undo.c */
+/* Why no lobby is to be turned on, for now; NULL when one may be. */
+const char *undo_refuses(const struct room *room, int64_t now);
+/* Somebody whose join was forwarded then was shown no lobby, or one. */
+void undo_no_lobby_seen(struct room *room, int64_t forwarded_at);
+void undo_lobby_seen(struct room *room);
+/* Our own submit was carried out: whether a lobby came of it is still to be seen. */
+void undo_submitted(struct room *room);
+/* A submit that is worth trying again at once. */
+bool undo_tries_again(const struct room *room, int64_t now);
+bool undo_is_due(const struct room *room, int64_t now);
+enum step_result undo_begin(struct room *room, int64_t now);
+enum step_result step_standing_back(struct room *room, const struct room_answer *answer,
+                                    int64_t now);
+enum step_result step_undoing(struct room *room, const struct room_answer *answer, int64_t now);
 
 /* room_release.c */
 bool release_wanted(const struct room *room);

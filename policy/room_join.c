@@ -254,6 +254,9 @@ enum join_need joins_decide(struct room *room, int64_t now)
     enum join_need most = NEED_NOTHING;
     struct join *join, *next;
 
+    if (!TAILQ_EMPTY(&room->held) && fence_share(room) == FENCE_REFUSED) {
+        return NEED_NOTHING; /* another instance changes it: everyone waits until it has */
+    }
     for (join = TAILQ_FIRST(&room->held); join != NULL; join = next) {
         enum join_need one = NEED_NOTHING;
 

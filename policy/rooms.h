@@ -61,7 +61,8 @@ void rooms_destroyed(struct rooms *rooms, const char *room, int64_t now); /* <de
 void rooms_owner_set(struct rooms *rooms, const char *room, bool finished, int64_t now);
 
 /* Whether a lobby user's join was forwarded and Prosody's word on it is not seen yet: a change of the
- * configuration sent now, on another connection, could overtake it and let him in. */
+ * configuration sent now, on another connection, could overtake it and let him in. Or another
+ * instance lets people in, and the change was announced by rooms_owner_set. */
 bool rooms_lobby_in_flight(const struct rooms *rooms, const char *room);
 
 /* A stream's whole session: broken but resumable until a time (its occupants still count), back, or
@@ -75,6 +76,9 @@ void rooms_answer(struct rooms *rooms, uint64_t request, const struct room_answe
                   int64_t now);
 void rooms_service_up(struct rooms *rooms, int64_t now);
 void rooms_service_down(struct rooms *rooms, int64_t now);
+/* It cannot log in, and waiting will not help: why (kept, not copied) is what joins that need it are
+ * told at once, until the service is up. NULL: it may again, and they wait for it. */
+void rooms_service_refused(struct rooms *rooms, const char *why, int64_t now);
 
 /* Deadlines. rooms_next: nothing is due before that time, which may prove early; INT64_MAX when
  * nothing is due at all. */

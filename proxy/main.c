@@ -3,6 +3,7 @@
  */
 #include "certs/tls.h"
 #include "proxy/bosh.h"
+#include "proxy/fence.h"
 #include "proxy/keyfetch.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
@@ -216,6 +217,8 @@ static bool proxy_set_up(struct proxy *p)
     if (!p->loop || !keyfetch_new(p, p->config, &keyfetch))
         return false;
     keyfetch_use(p, keyfetch);
+    if (p->config->state.file && !(p->fence = fence_new(p->config->state.file)))
+        return false;
     p->link = roomlink_new(p);
     p->sessions = p->link ? sessions_new(p->rooms, p->config->limits.connections) : NULL;
     if (!p->sessions || !open_state(p))
@@ -247,6 +250,7 @@ static void proxy_tear_down(struct proxy *p)
     sessions_free(p->sessions);
     roomlink_free(p->link);
     state_free(p->state);
+    fence_free(p->fence);
     loop_free(p->loop);
     keyfetch_free(p->keyfetch);
     peers_free(p->peers);

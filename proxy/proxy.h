@@ -20,6 +20,7 @@ struct keys;
 struct keyfetch;
 struct rejections;
 struct state;
+struct fence;
 struct bosh;
 
 struct proxy {
@@ -33,6 +34,7 @@ struct proxy {
     struct roomlink *link; /* rooms to service and streams */
     struct service *service;
     struct sessions *sessions;
+    struct fence *fence; /* NULL: there is no state file */
     struct state *state; /* NULL: there is no state file */
     struct peers *peers; /* connections by address */
     struct keys *keys; /* public keys of tokens; NULL with a shared secret */

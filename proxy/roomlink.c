@@ -4,6 +4,7 @@
  */
 #include "proxy/roomlink.h"
 
+#include "proxy/fence.h"
 #include "proxy/log.h"
 #include "proxy/service.h"
 #include "proxy/state.h"
@@ -103,6 +104,20 @@ static void on_waiting(void *ctx, const char *room, bool is_waiting)
         state_waiting(link->proxy->state, room, is_waiting);
 }
 
+static bool on_fence(void *ctx, const char *room, enum room_fence wanted, uint64_t *ret_changes)
+{
+    struct roomlink *link = ctx;
+
+    return fence_set(link->proxy->fence, room, wanted, ret_changes);
+}
+
+static uint64_t on_changing(void *ctx, const char *room)
+{
+    struct roomlink *link = ctx;
+
+    return fence_count_change(link->proxy->fence, room);
+}
+
 static void on_up(void *ctx, int64_t now)
 {
     struct roomlink *link = ctx;
@@ -137,6 +152,10 @@ struct roomlink *roomlink_new(struct proxy *proxy)
                                           .note = on_note,
                                           .unkept = on_unkept,
                                           .waiting = on_waiting};
+    if (proxy->fence) {
+        link->actions.fence = on_fence;
+        link->actions.changing = on_changing;
+    }
     tasks_init(&link->tasks, proxy);
     proxy->rooms = rooms_new(&proxy->config->lobby, &link->actions);
     proxy->service = service_new(proxy, &service_events, link);
