@@ -45,6 +45,8 @@ static const struct step {
     [ROOM_CHECKING]   = {step_checking,   false, false, true, true},
     [ROOM_DESTROYING] = {step_destroying, true,  true,  true, true},
     [ROOM_GIVING_BACK] = {step_giving_back, true, false, true, false},
+    [ROOM_STANDING_BACK] = {step_standing_back, true, false, false, true},
+    [ROOM_UNDOING] = {step_undoing, true, false, true, true},
     /* clang-format on */
 };
 
@@ -125,9 +127,8 @@ static void set_due(struct room *room, int64_t now)
 {
     int64_t due = earliest(joins_due(room), occupants_due(room));
 
-    due = earliest(due, release_due(room));
-    due = earliest(due, fence_due(room, now));
-    if (!TAILQ_EMPTY(&room->held) && room->retry_at > now) {
+    due = earliest(due, room->is_fenced_off ? fence_due(room, now) : release_due(room));
+    if ((!TAILQ_EMPTY(&room->held) || room->lobbyless > 0) && room->retry_at > now) {
         due = earliest(due, room->retry_at);
     }
     room->due = due;
@@ -148,7 +149,9 @@ void room_run(struct room *room, const struct room_answer *answer, int64_t now)
     } while (result == STEP_MORE);
     members_send(room, now);
     fence_settle(room, steps[room->step].is_alone);
-    if (!room_holds_all(room) && room->step != ROOM_REPAIRING) {
+    /* What was read for a change that another instance delays holds until that one changes the room:
+     * else it would be read again every time it is tried. */
+    if (!room_holds_all(room) && room->step != ROOM_REPAIRING && !room->is_fenced_off) {
         fade(room);
     }
     check(room);
@@ -200,7 +203,8 @@ void request_send(struct request *request, struct room *room, struct person *per
     if (kind == REQUEST_SUBMIT || kind == REQUEST_CREATE || kind == REQUEST_DESTROY) {
         fence_changing(room);
     }
-    message.membersonly = room->step != ROOM_GIVING_BACK || room->state == LOBBY_ON;
+    message.membersonly = room->step != ROOM_UNDOING &&
+                          (room->step != ROOM_GIVING_BACK || room->state == LOBBY_ON);
     rooms->actions.request(rooms->actions.ctx, &message);
 }
 
@@ -268,11 +272,32 @@ static enum step_result begin_change(struct room *room, enum join_need need, int
     }
 }
 
+static enum step_result begin_undo(struct room *room, int64_t now)
+{
+    switch (fence_alone(room, false, now)) {
+    case FENCE_REFUSED:
+        return STEP_WAIT;
+    case FENCE_GIVEN_CHANGED:
+        room->lobbyless = 0; /* what was seen is from before */
+        return STEP_MORE;
+    case FENCE_GIVEN:
+        break;
+    }
+    return undo_begin(room, now);
+}
+
 static enum step_result step_idle(struct room *room, const struct room_answer *answer, int64_t now)
 {
-    enum join_need need = joins_decide(room, now);
+    enum join_need need;
 
     assert(answer == NULL);
+    if (undo_is_due(room, now)) {
+        return begin_undo(room, now);
+    }
+    need = joins_decide(room, now);
+    if (need <= NEED_FORM && undo_tries_again(room, now)) {
+        need = NEED_REPAIR;
+    }
     if (need > NEED_FORM) {
         return begin_change(room, need, now);
     }
@@ -409,6 +434,8 @@ void room_is_gone(struct room *room, int64_t now)
     room_set_persistent(room, false);
     persons_remove_all(room);
     room_forget_state(room);
+    room->turned_on = room->is_proof_due = false;
+    room->lobbyless = 0;
 }
 
 /* What is known. */
@@ -444,6 +471,8 @@ void room_config_changed(struct room *room, int64_t now)
     case ROOM_LANDING:
     case ROOM_CREATING:
     case ROOM_GIVING_BACK:
+    case ROOM_STANDING_BACK:
+    case ROOM_UNDOING:
         return; /* what comes of it is read, or set, at its end */
     case ROOM_IDLE:
     case ROOM_ASKING:
@@ -479,10 +508,16 @@ void room_informed(struct room *room, const struct muc_info *info, int64_t now)
         room_learn(room, state, false);
     }
     room->lobby_room = info->has_lobbyroom ? LOBBY_ROOM_EXISTS : LOBBY_ROOM_MISSING;
+    if (info->has_lobbyroom) {
+        undo_lobby_seen(room);
+    }
 }
 
-void room_members_only(struct room *room, bool has_lobbyroom)
+void room_members_only(struct room *room, bool has_lobbyroom, int64_t forwarded_at)
 {
+    if (has_lobbyroom) {
+        undo_lobby_seen(room);
+    }
     if (!may_learn(room)) {
         return;
     }
@@ -490,6 +525,9 @@ void room_members_only(struct room *room, bool has_lobbyroom)
         room_learn(room, LOBBY_ON, false);
     }
     room->lobby_room = has_lobbyroom ? LOBBY_ROOM_EXISTS : LOBBY_ROOM_MISSING;
+    if (!has_lobbyroom) {
+        undo_no_lobby_seen(room, forwarded_at);
+    }
 }
 
 void room_owner_set(struct room *room, bool finished)
@@ -500,6 +538,8 @@ void room_owner_set(struct room *room, bool finished)
         room->owner_sets--;
     }
     room->doubted = true;
+    room->turned_on = room->is_proof_due = false;
+    room->lobbyless = 0;
     fence_changing(room);
     if (may_learn(room) || room->step == ROOM_REPAIRING || room->owner_sets > 0) {
         room_forget_state(room);

@@ -65,10 +65,12 @@ bool fence_set(struct fence *fence, const char *room, enum room_fence wanted, ui
  * or one less, at worst. */
 uint64_t fence_count_change(struct fence *fence, const char *room)
 {
-    uint64_t changes = count(fence, room) + 1;
+    uint64_t changes;
 
-    if (fence->file >= 0 &&
-        pwrite(fence->file, &changes, sizeof changes, count_at(room)) != sizeof changes)
+    if (fence->file < 0)
+        return 0;
+    changes = count(fence, room) + 1;
+    if (pwrite(fence->file, &changes, sizeof changes, count_at(room)) != sizeof changes)
         return 0;
     return changes;
 }

@@ -3,7 +3,7 @@
  * what the rooms must do at it, no more and no less, in order.
  *
  * Events ("anna" is the client anna@d/x; the room is always the same one):
- *   up | down                      the service account
+ *   up | down | barred | unbarred  the service account; its login was refused, or may be tried again
  *   +MS                            time passes, then rooms_tick
  *   join NAME KIND [old]           guest, unjudged, lobby, plain; old: fresh_jid is false
  *   cancel NAME                    its last join
@@ -13,6 +13,8 @@
  *   104 | info on|off|broken | destroyed | owner begin|end | adopt
  *   suspend NAME MS | resume NAME | gone NAME
  *   shutdown | many MAX            rooms_max
+ *   taken | shared | free          another instance has the room alone, shares it, is out of it
+ *   changed                        and changed it
  *   form on|off|none, roles [NAME:AFFILIATION ...], aff AFFILIATION, ok, error CONDITION, timeout,
  *   lost, unsent                   answers the oldest open request
  *   swap                           the oldest open request becomes the youngest
@@ -24,7 +26,8 @@
  *   create[+] destroy
  *                                  requests: members-only off; persistent on, off
  *   NAME> | NAME!CONDITION         settled: forwarded, refused
- *   *on:COUNT *repaired *created *released *given *forgotten *failed *granted:NAME  notes
+ *   *on:COUNT *repaired *created *released *given *forgotten *failed *granted:NAME *no lobby *undone
+ *                                  notes
  */
 #pragma once
 
@@ -68,6 +71,8 @@ struct script {
     bool settled[JOINS_MAX];
     size_t joins;
     const char *where;
+    enum room_fence other; /* another instance's */
+    uint64_t changes;
 };
 
 static void script_did(struct script *script, const char *format, ...)
@@ -137,11 +142,30 @@ static void script_settle(void *ctx, uint64_t join, const struct room_verdict *v
     }
 }
 
+static bool script_fence(void *ctx, const char *room, enum room_fence wanted, uint64_t *ret_changes)
+{
+    const struct script *script = ctx;
+
+    if (wanted != FENCE_OPEN && script->other != FENCE_OPEN &&
+        (wanted == FENCE_ALONE || script->other == FENCE_ALONE)) {
+        return false;
+    }
+    *ret_changes = script->changes;
+    return true;
+}
+
+static uint64_t script_changing(void *ctx, const char *room)
+{
+    struct script *script = ctx;
+
+    return ++script->changes;
+}
+
 static void script_note(void *ctx, const struct room_note *note)
 {
     static const char *const kinds[] = {"on",         "repaired", "created",   "released",
                                         "handed over", "given",   "forgotten", "failed",
-                                        "granted"};
+                                        "granted",    "no lobby", "undone"};
     struct script *script = ctx;
 
     assert_string_equal(note->room, ROOM);
@@ -309,6 +333,8 @@ static bool script_room(struct script *script, const char *verb, const char *res
         rooms_service_up(rooms, script->now);
     } else if (strcmp(verb, "down") == 0) {
         rooms_service_down(rooms, script->now);
+    } else if (strcmp(verb, "barred") == 0 || strcmp(verb, "unbarred") == 0) {
+        rooms_service_refused(rooms, verb[0] == 'b' ? "barred" : NULL, script->now);
     } else if (verb[0] == '+') {
         script->now += atoi(verb + 1);
         rooms_tick(rooms, script->now);
@@ -324,6 +350,14 @@ static bool script_room(struct script *script, const char *verb, const char *res
         rooms_adopt(rooms, ROOM, script->now);
     } else if (strcmp(verb, "shutdown") == 0) {
         rooms_shutdown(rooms, false, script->now);
+    } else if (strcmp(verb, "taken") == 0) {
+        script->other = FENCE_ALONE;
+    } else if (strcmp(verb, "shared") == 0) {
+        script->other = FENCE_SHARED;
+    } else if (strcmp(verb, "free") == 0) {
+        script->other = FENCE_OPEN;
+    } else if (strcmp(verb, "changed") == 0) {
+        script->changes++;
     } else if (strcmp(verb, "many") == 0) {
         script->config.rooms_max = (size_t)atoi(rest);
         rooms_configure(rooms, &script->config);
@@ -370,7 +404,12 @@ static void script_event(struct script *script, const char *event)
 
 static bool script_start(struct script *script, const struct scenario *scenario)
 {
-    struct room_actions actions = {script, script_request, script_settle, script_note};
+    struct room_actions actions = {.ctx = script,
+                                   .request = script_request,
+                                   .settle = script_settle,
+                                   .note = script_note,
+                                   .fence = script_fence,
+                                   .changing = script_changing};
 
     *script = (struct script){.now = 1000000, .where = scenario->name};
     script->config = (struct rooms_config){

@@ -16,13 +16,19 @@
 #include <cmocka.h>
 
 #define ROOMS 3
+#define INSTANCES 2 /* of the proxy, that share a state file; half of the seeds have only one */
 #define CLIENTS 14
 #define MESSAGES 2048
 #define LATE_MS 30 /* of a client's stream, each way */
 #define SERVICE_LATE_MS 20
 #define KNOCK_MS 300
 #define END_MS 60000
-#define STREAMS (2 * CLIENTS + 2)
+#define HAND_OVER_MS 2000
+#define SERVICE_UP(instance) (2 * CLIENTS + (instance))
+#define SERVICE_DOWN(instance) (2 * CLIENTS + INSTANCES + (instance))
+#define FOCUS_STREAM (2 * CLIENTS + 2 * INSTANCES)
+#define HAND_OVER_STREAM (FOCUS_STREAM + 1)
+#define STREAMS (HAND_OVER_STREAM + 1)
 
 enum affiliation { NONE, MEMBER, OWNER };
 static const char *const affiliation_names[] = {"none", "member", "owner"};
@@ -30,6 +36,8 @@ static const char *const affiliation_names[] = {"none", "member", "owner"};
 enum at { AWAY, HELD, SENT, INSIDE, DOOR, WAITING };
 
 struct client {
+    unsigned instance;
+    struct rooms *rooms; /* the instance's */
     enum applicant applicant;
     unsigned generation; /* a new JID each */
     enum at at;
@@ -73,6 +81,7 @@ enum message_kind {
     TO_REQUEST,
     AT_ANSWER,  /* the service account */
     DO_PROMOTE, /* Jicofo */
+    AT_ADOPT,   /* another instance handed a room over */
 };
 
 struct message {
@@ -80,7 +89,7 @@ struct message {
     uint64_t order;
     enum message_kind kind;
     unsigned stream; /* which keeps its order */
-    unsigned client, generation, room;
+    unsigned client, generation, room, instance;
     bool flag;
     enum affiliation affiliation;
     uint64_t request;
@@ -92,8 +101,19 @@ struct message {
     bool membersonly;
 };
 
-struct sim {
+/* One process, and what it has in the shared files. */
+struct instance {
+    struct sim *sim;
+    unsigned index;
     struct rooms *rooms;
+    enum room_fence fence[ROOMS];
+    bool waiting[ROOMS];
+};
+
+struct sim {
+    struct instance instances[INSTANCES];
+    unsigned instances_len;
+    uint64_t changes[ROOMS];
     struct rooms_config config;
     uint64_t random, order, joins;
     int64_t now, up_since;
@@ -103,10 +123,13 @@ struct sim {
     int64_t last[STREAMS]; /* of the stream's latest message */
     struct client clients[CLIENTS];
     struct server_room server[ROOMS];
-    uint64_t open[MESSAGES]; /* requests without an answer */
+    struct {
+        uint64_t request;
+        unsigned instance;
+    } open[MESSAGES]; /* without an answer */
     size_t open_len;
     unsigned seed;
-    unsigned turned_on, released, entered, waited, granted;
+    unsigned turned_on, released, entered, waited, granted, handed_over, fenced_off;
 };
 
 static unsigned chance(struct sim *sim, unsigned below)
@@ -264,7 +287,7 @@ static void serve_join(struct sim *sim, const struct message *message)
     room->inside[i] = true;
     post_down(sim, AT_ENTERED, i, message->room)->affiliation = room->affiliations[i];
     if (room->focus && room->affiliations[i] == NONE && chance(sim, 3) == 0) {
-        struct message *promote = post(sim, DO_PROMOTE, 2 * CLIENTS + 1, LATE_MS);
+        struct message *promote = post(sim, DO_PROMOTE, FOCUS_STREAM, LATE_MS);
 
         promote->client = i;
         promote->generation = client->generation;
@@ -393,10 +416,15 @@ static struct room_occupant listed[MESSAGES][CLIENTS + 1];
 static char listed_jids[MESSAGES][CLIENTS + 1][32];
 static size_t listed_len[MESSAGES];
 
+static size_t slot_of(const struct message *message)
+{
+    return (message->request * INSTANCES + message->instance) % MESSAGES;
+}
+
 static void list_occupants(struct sim *sim, const struct message *message)
 {
     const struct server_room *room = &sim->server[message->room];
-    size_t slot = message->request % MESSAGES, len = 0;
+    size_t slot = slot_of(message), len = 0;
 
     for (unsigned i = 0; i < CLIENTS; i++) {
         if (room->inside[i]) {
@@ -424,8 +452,9 @@ static void serve_request(struct sim *sim, const struct message *message, bool a
                              : NONE;
     condition = serve(sim, message, &answer);
     if (answers) {
-        struct message *posted = post(sim, AT_ANSWER, 2 * CLIENTS + 1, SERVICE_LATE_MS);
+        struct message *posted = post(sim, AT_ANSWER, SERVICE_DOWN(message->instance), SERVICE_LATE_MS);
 
+        posted->instance = message->instance;
         posted->request = message->request;
         posted->request_kind = message->request_kind;
         posted->status = condition == NULL ? ANSWER_OK : ANSWER_ERROR;

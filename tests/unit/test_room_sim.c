@@ -22,30 +22,52 @@ static unsigned room_of(const struct sim *sim, const char *name)
     return 0;
 }
 
+/* Whether another instance has people waiting, and holds the room from now on. */
+static bool hand_over(struct sim *sim, unsigned from, unsigned room)
+{
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        if (i != from && sim->instances[i].waiting[room]) {
+            struct message *adopt = post(sim, AT_ADOPT, HAND_OVER_STREAM, HAND_OVER_MS);
+
+            adopt->instance = i;
+            adopt->room = room;
+            sim->handed_over++;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_request(void *ctx, const struct room_request *request)
 {
-    struct sim *sim = ctx;
-    struct message *message =
-        post(sim, sim->up ? TO_REQUEST : AT_ANSWER, 2 * CLIENTS, SERVICE_LATE_MS);
+    struct instance *instance = ctx;
+    struct sim *sim = instance->sim;
+    unsigned room = room_of(sim, request->room);
+    bool is_handed_over = request->kind == REQUEST_DESTROY && hand_over(sim, instance->index, room);
+    struct message *message = post(sim, sim->up && !is_handed_over ? TO_REQUEST : AT_ANSWER,
+                                   SERVICE_UP(instance->index), SERVICE_LATE_MS);
     unsigned subject = 0, generation = 0;
 
+    message->instance = instance->index;
     message->request = request->id;
     message->request_kind = request->kind;
     message->persistent = request->persistent;
-    message->room = room_of(sim, request->room);
-    message->status = ANSWER_UNSENT;
+    message->room = room;
+    message->status = is_handed_over ? ANSWER_ERROR : ANSWER_UNSENT;
+    message->condition = is_handed_over ? "handed-over" : NULL;
     if (request->jid != NULL) {
         assert_int_equal(sscanf(request->jid, "c%u.%u@d", &subject, &generation), 2);
     }
     message->subject = subject;
     message->subject_generation = generation;
     assert_true(sim->open_len < MESSAGES);
-    sim->open[sim->open_len++] = request->id;
+    sim->open[sim->open_len].instance = instance->index;
+    sim->open[sim->open_len++].request = request->id;
 }
 
 static void on_settle(void *ctx, uint64_t join, const struct room_verdict *verdict)
 {
-    struct sim *sim = ctx;
+    struct sim *sim = ((struct instance *)ctx)->sim;
     unsigned i = 0;
 
     while (i < CLIENTS && (sim->clients[i].at != HELD || sim->clients[i].join != join)) {
@@ -67,16 +89,51 @@ static void on_settle(void *ctx, uint64_t join, const struct room_verdict *verdi
 
 static void on_note(void *ctx, const struct room_note *note)
 {
-    struct sim *sim = ctx;
+    struct sim *sim = ((struct instance *)ctx)->sim;
 
     sim->turned_on += note->kind == ROOM_LOBBY_TURNED_ON;
     sim->released += note->kind == ROOM_RELEASED;
 }
 
-static bool take_open(struct sim *sim, uint64_t request)
+static void on_waiting(void *ctx, const char *room, bool is_waiting)
+{
+    struct instance *instance = ctx;
+
+    instance->waiting[room_of(instance->sim, room)] = is_waiting;
+}
+
+static bool on_fence(void *ctx, const char *name, enum room_fence wanted, uint64_t *ret_changes)
+{
+    struct instance *instance = ctx;
+    struct sim *sim = instance->sim;
+    unsigned room = room_of(sim, name);
+
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        enum room_fence other = sim->instances[i].fence[room];
+
+        if (i != instance->index && wanted != FENCE_OPEN && other != FENCE_OPEN &&
+            (wanted == FENCE_ALONE || other == FENCE_ALONE)) {
+            sim->fenced_off++;
+            return false;
+        }
+    }
+    instance->fence[room] = wanted;
+    *ret_changes = sim->changes[room];
+    return true;
+}
+
+static uint64_t on_changing(void *ctx, const char *room)
+{
+    struct sim *sim = ((struct instance *)ctx)->sim;
+
+    return ++sim->changes[room_of(sim, room)];
+}
+
+static bool take_open(struct sim *sim, const struct message *message)
 {
     for (size_t i = 0; i < sim->open_len; i++) {
-        if (sim->open[i] == request) {
+        if (sim->open[i].request == message->request &&
+            sim->open[i].instance == message->instance) {
             sim->open[i] = sim->open[--sim->open_len];
             return true;
         }
@@ -86,10 +143,10 @@ static bool take_open(struct sim *sim, uint64_t request)
 
 static void deliver_answer(struct sim *sim, const struct message *message)
 {
-    size_t slot = message->request % MESSAGES;
+    size_t slot = slot_of(message);
     struct room_answer answer = {.status = message->status, .condition = message->condition};
 
-    if (!take_open(sim, message->request)) {
+    if (!take_open(sim, message)) {
         return;
     }
     answer.form.has_membersonly = true;
@@ -99,7 +156,7 @@ static void deliver_answer(struct sim *sim, const struct message *message)
         answer.occupants = listed[slot];
         answer.occupants_len = listed_len[slot];
     }
-    rooms_answer(sim->rooms, message->request, &answer, sim->now);
+    rooms_answer(sim->instances[message->instance].rooms, message->request, &answer, sim->now);
 }
 
 static void ask_info(struct sim *sim, unsigned client, unsigned room)
@@ -123,51 +180,51 @@ static void deliver_client(struct sim *sim, const struct message *message)
     case AT_ENTERED:
         client->at = INSIDE;
         client->was_in[message->room] = true;
-        rooms_entered(sim->rooms, room, client->full_jid, affiliation_names[message->affiliation],
-                      now);
+        rooms_entered(client->rooms, room, client->full_jid,
+                      affiliation_names[message->affiliation], now);
         ask_info(sim, message->client, message->room);
         break;
     case AT_LEFT:
     case AT_KICKED:
         client->at = AWAY;
-        rooms_left(sim->rooms, room, client->full_jid, message->kind == AT_KICKED, now);
+        rooms_left(client->rooms, room, client->full_jid, message->kind == AT_KICKED, now);
         break;
     case AT_REFUSED:
         client->at = DOOR;
-        rooms_join_failed(sim->rooms, room, client->full_jid, "registration-required",
+        rooms_join_failed(client->rooms, room, client->full_jid, "registration-required",
                           message->flag, now);
         sim->last[2 * message->client] = now + chance(sim, KNOCK_MS);
         post_up(sim, TO_KNOCK, message->client, message->room);
         break;
     case AT_ERROR:
         client->at = AWAY;
-        rooms_join_failed(sim->rooms, room, client->full_jid, "item-not-found", false, now);
+        rooms_join_failed(client->rooms, room, client->full_jid, "item-not-found", false, now);
         break;
     case AT_LOBBY:
         client->at = WAITING;
-        rooms_lobby_entered(sim->rooms, room, client->full_jid, now);
+        rooms_lobby_entered(client->rooms, room, client->full_jid, now);
         break;
     case AT_UNLOBBY:
         if (client->at == WAITING || client->at == DOOR) {
             client->at = AWAY;
         }
-        rooms_lobby_left(sim->rooms, room, client->full_jid, now);
+        rooms_lobby_left(client->rooms, room, client->full_jid, now);
         break;
     case AT_CHANGED:
-        rooms_config_changed(sim->rooms, room, now);
+        rooms_config_changed(client->rooms, room, now);
         ask_info(sim, message->client, message->room);
         break;
     case AT_INFO:
-        rooms_info(sim->rooms, room, &info, now);
+        rooms_info(client->rooms, room, &info, now);
         break;
     case AT_DESTROYED:
         client->at = AWAY;
-        rooms_left(sim->rooms, room, client->full_jid, false, now);
-        rooms_destroyed(sim->rooms, room, now);
+        rooms_left(client->rooms, room, client->full_jid, false, now);
+        rooms_destroyed(client->rooms, room, now);
         break;
     case AT_TOGGLED:
         client->owner_set = false;
-        rooms_owner_set(sim->rooms, room, true, now);
+        rooms_owner_set(client->rooms, room, true, now);
         break;
     default:
         fail();
@@ -188,7 +245,7 @@ static void start_join(struct sim *sim, unsigned i, unsigned room)
     client->room = room;
     client->join = join.id;
     client->joined_at = sim->now;
-    rooms_join(sim->rooms, &join, sim->now);
+    rooms_join(client->rooms, &join, sim->now);
 }
 
 static void deliver_approval(struct sim *sim, const struct message *message)
@@ -206,6 +263,9 @@ static void deliver(struct sim *sim, size_t index)
     sim->messages[index] = sim->messages[--sim->messages_len];
     if (message.kind == TO_REQUEST) {
         serve_request(sim, &message, true);
+    } else if (message.kind == AT_ADOPT) {
+        rooms_adopt(sim->instances[message.instance].rooms, sim->server[message.room].name,
+                    sim->now);
     } else if (message.kind == AT_ANSWER) {
         deliver_answer(sim, &message);
     } else if (sim->clients[message.client].generation != message.generation) {
@@ -244,12 +304,12 @@ static void break_off(struct sim *sim, unsigned i)
 
     if (client->at == HELD) {
         client->at = AWAY;
-        rooms_cancel(sim->rooms, client->join, sim->now);
+        rooms_cancel(client->rooms, client->join, sim->now);
     }
     if (client->owner_set) {
-        rooms_owner_set(sim->rooms, sim->server[client->room].name, true, sim->now);
+        rooms_owner_set(client->rooms, sim->server[client->room].name, true, sim->now);
     }
-    rooms_gone(sim->rooms, client->full_jid, sim->now);
+    rooms_gone(client->rooms, client->full_jid, sim->now);
     for (unsigned r = 0; r < ROOMS; r++) {
         bool was_inside = sim->server[r].inside[i];
 
@@ -279,7 +339,7 @@ static void suspend(struct sim *sim, unsigned i)
     struct client *client = &sim->clients[i];
 
     client->suspended = true;
-    rooms_suspended(sim->rooms, client->full_jid, back + 1000, sim->now);
+    rooms_suspended(client->rooms, client->full_jid, back + 1000, sim->now);
     hear_late(sim, 2 * i + 1, back);
     hear_late(sim, 2 * i, back);
 }
@@ -304,7 +364,7 @@ static void act_inside(struct sim *sim, unsigned i)
     } else if (what < 17 && sim->moderators && room->affiliations[i] == OWNER &&
                !client->owner_set) {
         client->owner_set = true;
-        rooms_owner_set(sim->rooms, room->name, false, sim->now);
+        rooms_owner_set(client->rooms, room->name, false, sim->now);
         post_up(sim, TO_TOGGLE, i, client->room);
     }
 }
@@ -337,7 +397,7 @@ static void act(struct sim *sim)
     if (client->suspended) {
         if (sim->now >= sim->last[2 * i + 1]) {
             client->suspended = false;
-            rooms_resumed(sim->rooms, client->full_jid, sim->now);
+            rooms_resumed(client->rooms, client->full_jid, sim->now);
         }
         return;
     }
@@ -366,6 +426,13 @@ static void act(struct sim *sim)
     }
 }
 
+static void all_services(struct sim *sim, void (*happens)(struct rooms *rooms, int64_t now))
+{
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        happens(sim->instances[i].rooms, sim->now);
+    }
+}
+
 /* The service's stream ends: what is on its way is carried out or not, and never answered. */
 static void go_down(struct sim *sim)
 {
@@ -386,12 +453,14 @@ static void go_down(struct sim *sim)
         }
     }
     if (chance(sim, 2) == 0) {
-        rooms_service_down(sim->rooms, sim->now);
+        all_services(sim, rooms_service_down);
     }
     while (sim->open_len > 0) {
-        rooms_answer(sim->rooms, sim->open[--sim->open_len], &lost, sim->now);
+        sim->open_len--;
+        rooms_answer(sim->instances[sim->open[sim->open_len].instance].rooms,
+                     sim->open[sim->open_len].request, &lost, sim->now);
     }
-    rooms_service_down(sim->rooms, sim->now);
+    all_services(sim, rooms_service_down);
 }
 
 static void service(struct sim *sim)
@@ -401,7 +470,7 @@ static void service(struct sim *sim)
     } else if (!sim->up && (sim->ending || chance(sim, 60) == 0)) {
         sim->up = true;
         sim->up_since = sim->now;
-        rooms_service_up(sim->rooms, sim->now);
+        all_services(sim, rooms_service_up);
     }
 }
 
@@ -467,9 +536,13 @@ static void step(struct sim *sim)
             deliver(sim, next);
         }
     } while (next < MESSAGES);
-    if (rooms_next(sim->rooms) <= sim->now) {
-        rooms_tick(sim->rooms, sim->now);
-        assert_true(rooms_next(sim->rooms) > sim->now);
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        struct rooms *rooms = sim->instances[i].rooms;
+
+        if (rooms_next(rooms) <= sim->now) {
+            rooms_tick(rooms, sim->now);
+            assert_true(rooms_next(rooms) > sim->now);
+        }
     }
     service(sim);
     for (unsigned r = 0; r < ROOMS; r++) {
@@ -480,10 +553,25 @@ static void step(struct sim *sim)
     }
 }
 
+static void start_instance(struct sim *sim, unsigned index)
+{
+    struct instance *instance = &sim->instances[index];
+    struct room_actions actions = {.ctx = instance,
+                                   .request = on_request,
+                                   .settle = on_settle,
+                                   .note = on_note,
+                                   .waiting = on_waiting,
+                                   .fence = on_fence,
+                                   .changing = on_changing};
+
+    instance->sim = sim;
+    instance->index = index;
+    instance->rooms = rooms_new(&sim->config, &actions);
+    assert_non_null(instance->rooms);
+}
+
 static void start(struct sim *sim, unsigned seed)
 {
-    struct room_actions actions = {sim, on_request, on_settle, on_note};
-
     *sim =
         (struct sim){.seed = seed, .now = 1, .random = seed * UINT64_C(2654435761) + 88172645463};
     sim->moderators = seed % 2 == 1;
@@ -500,16 +588,20 @@ static void start(struct sim *sim, unsigned seed)
         snprintf(sim->server[r].name, sizeof(sim->server[r].name), "room%u@muc", r);
         clear(&sim->server[r]);
     }
+    sim->instances_len = 1 + seed / 4 % INSTANCES;
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        start_instance(sim, i);
+    }
     for (unsigned i = 0; i < CLIENTS; i++) {
         static const enum applicant applicants[] = {APPLICANT_PLAIN, APPLICANT_LOBBY,
                                                     APPLICANT_GUEST, APPLICANT_PLAIN,
                                                     APPLICANT_LOBBY, APPLICANT_UNJUDGED};
 
         sim->clients[i].applicant = applicants[i % 6];
+        sim->clients[i].instance = i / 2 % sim->instances_len;
+        sim->clients[i].rooms = sim->instances[sim->clients[i].instance].rooms;
         new_stream(sim, i);
     }
-    sim->rooms = rooms_new(&sim->config, &actions);
-    assert_non_null(sim->rooms);
 }
 
 /* Everyone goes; in the end nothing is left anywhere. */
@@ -527,8 +619,10 @@ static void finish(struct sim *sim)
             fail_sim(sim, "left behind", 0, r);
         }
     }
-    assert_int_equal(rooms_persistent_count(sim->rooms), 0);
-    assert_int_equal(rooms_count(sim->rooms), 0);
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        assert_int_equal(rooms_persistent_count(sim->instances[i].rooms), 0);
+        assert_int_equal(rooms_count(sim->instances[i].rooms), 0);
+    }
 }
 
 static void simulate(unsigned seed, unsigned *totals)
@@ -550,7 +644,11 @@ static void simulate(unsigned seed, unsigned *totals)
     totals[2] += sim->entered;
     totals[3] += sim->waited;
     totals[4] += sim->granted;
-    rooms_free(sim->rooms);
+    totals[5] += sim->handed_over;
+    totals[6] += sim->fenced_off;
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        rooms_free(sim->instances[i].rooms);
+    }
     free(sim);
 }
 
@@ -559,7 +657,7 @@ static void simulations(void **state)
     const char *from = getenv("SIM_FROM"), *to = getenv("SIM_TO"); /* to look for more */
     unsigned first = from == NULL ? 1 : (unsigned)atoi(from);
     unsigned last = to == NULL ? 40 : (unsigned)atoi(to);
-    unsigned totals[5] = {0};
+    unsigned totals[7] = {0};
 
     for (unsigned seed = first; seed <= last; seed++) {
         alloc_track_on();
@@ -567,10 +665,11 @@ static void simulations(void **state)
         assert_int_equal(alloc_live(), 0);
         alloc_track_off();
     }
-    print_message("turned on %u, released %u, entered %u, waited %u, granted %u\n", totals[0],
-                  totals[1], totals[2], totals[3], totals[4]);
-    for (size_t i = 0; from == NULL && i < 5; i++) {
-        assert_true(totals[i] > 100); /* the seeds do reach what is to be tested */
+    print_message("turned on %u, released %u, entered %u, waited %u, granted %u, handed over %u, "
+                  "fenced off %u\n",
+                  totals[0], totals[1], totals[2], totals[3], totals[4], totals[5], totals[6]);
+    for (size_t i = 0; from == NULL && i < 7; i++) {
+        assert_true(totals[i] > (i == 5 ? 10 : 100)); /* the seeds do reach what is to be tested */
     }
 }
 
