@@ -257,7 +257,6 @@ void room_forget_state(struct room *room);
 void room_config_changed(struct room *room, int64_t now);
 void room_informed(struct room *room, const struct muc_info *info, int64_t now);
 void room_members_only(struct room *room, bool has_lobbyroom, int64_t forwarded_at);
-void room_lobby_seen(struct room *room);
 void room_owner_set(struct room *room, bool finished);
 void room_destroyed(struct room *room, int64_t now);
 

@@ -163,16 +163,29 @@ static bool needs_repair(const struct join *join, int64_t now)
     return room->lobby_room == LOBBY_ROOM_UNKNOWN && room_can_ask(room, now);
 }
 
-/* He waits for the room to do it, which it cannot while the service is away. */
+static const char *service_is_away(const struct room *room)
+{
+    const char *refused = room->rooms->service_refused;
+
+    return refused == NULL ? "the service account is not connected" : refused;
+}
+
+/* He waits for the room to do it, which it cannot while the service is away; and not at all where
+ * the service will not come, or no lobby would. */
 static enum join_need need(struct join *join, enum join_need what, int64_t now)
 {
     struct room *room = join->room;
+    const char *refused = what > NEED_FORM ? undo_refuses(room, now) : NULL;
 
+    if (refused != NULL) {
+        join_fail(join, refused, now);
+        return NEED_NOTHING;
+    }
     if (room_can_ask(room, now)) {
         return what;
     }
-    if (!must_be_sure(join->applicant)) {
-        join_fail(join, "the service account is not connected", now);
+    if (!must_be_sure(join->applicant) || room->rooms->service_refused != NULL) {
+        join_fail(join, service_is_away(room), now);
     }
     return NEED_NOTHING;
 }
@@ -193,7 +206,7 @@ static void make_member(struct join *join, const struct decision *decision, int6
                person->affiliation == AFFILIATION_OUTCAST) {
         join_forward(join, decision->rule, decision->reason, now);
     } else if (!room_can_ask(room, now)) {
-        join_fail(join, "the service account is not connected", now);
+        join_fail(join, service_is_away(room), now);
     } else {
         join->phase = JOIN_WAITS_MEMBER;
         join->person = person;
@@ -272,13 +285,14 @@ enum join_need joins_decide(struct room *room, int64_t now)
     return most;
 }
 
-bool joins_want(const struct room *room, enum lobby_state state, enum decision_action action)
+bool joins_want(const struct room *room, enum lobby_state state, enum decision_action action,
+                int64_t now)
 {
     const struct rule_set *rules = room->rooms->config->rules;
     const struct join *join;
 
     for (join = TAILQ_FIRST(&room->held); join != NULL; join = TAILQ_NEXT(join, room_link)) {
-        if (join->phase == JOIN_WAITS_ROOM &&
+        if (join->phase == JOIN_WAITS_ROOM && undo_refuses(room, now) == NULL &&
             decide(rules, join->applicant, state).action == action) {
             return true;
         }
@@ -328,7 +342,7 @@ static int64_t deadline(const struct join *join)
 void joins_expire(struct room *room, int64_t now)
 {
     const char *reason = room_can_ask(room, now) ? "Prosody did not answer in time"
-                                                 : "the service account is not connected";
+                                                 : service_is_away(room);
     struct join *join, *next;
 
     for (join = TAILQ_FIRST(&room->held); join != NULL; join = next) {
@@ -357,6 +371,19 @@ int64_t joins_due(const struct room *room)
     }
     join = TAILQ_FIRST(&room->in_flight); /* forwarded first, over first */
     return join != NULL && join->until < due ? join->until : due;
+}
+
+int64_t joins_forwarded_at(const struct room *room, const struct session *session)
+{
+    const struct join *join;
+
+    TAILQ_FOREACH(join, &room->in_flight, room_link) /* forwarded first, answered first */
+    {
+        if (join->session == session) {
+            return join->until - IN_FLIGHT_MS;
+        }
+    }
+    return INT64_MIN;
 }
 
 /* Prosody's word on the session's joins has come. */

@@ -35,9 +35,9 @@ static void unexpect_persistent(struct room *room, const struct room_answer *ans
 
 /* Listing. */
 
-static bool wanted(const struct room *room)
+static bool wanted(const struct room *room, int64_t now)
 {
-    return joins_want(room, LOBBY_OFF, DECIDE_TURN_ON);
+    return joins_want(room, LOBBY_OFF, DECIDE_TURN_ON, now);
 }
 
 enum step_result turn_on_begin(struct room *room, int64_t now)
@@ -103,7 +103,7 @@ static bool queue_listed(struct room *room, const struct room_occupant *listed, 
 enum step_result step_listing(struct room *room, const struct room_answer *answer, int64_t now)
 {
     if (answer == NULL) {
-        return wanted(room) ? STEP_WAIT : abandon(room);
+        return wanted(room, now) ? STEP_WAIT : abandon(room);
     }
     if (answer->status != ANSWER_OK) {
         return turn_on_failed(room, "the occupant list", answer, now);
@@ -178,7 +178,7 @@ enum step_result step_granting(struct room *room, const struct room_answer *answ
     int persistent = persistent_wanted(room);
 
     assert(answer == NULL);
-    if (!wanted(room)) {
+    if (!wanted(room, now)) {
         return abandon(room);
     }
     if (!queue_inside(room, now) || !queue_in_flight(room, now)) {
@@ -220,6 +220,7 @@ static void is_on(struct room *room)
     if (room->owner_sets == 0) {
         room_learn(room, LOBBY_ON, !room->doubted);
         room->lobby_room = LOBBY_ROOM_EXISTS;
+        undo_submitted(room);
     }
     room_enter_step(room, ROOM_IDLE);
 }
@@ -242,6 +243,7 @@ enum step_result step_verifying(struct room *room, const struct room_answer *ans
         joins_fail(room, true, off, now);
         return STEP_MORE;
     }
+    room->turned_on = true;
     is_on(room);
     room_note(room, ROOM_LOBBY_TURNED_ON, NULL, NULL, now - room->turning_since,
               room->turning_granted);
@@ -297,7 +299,7 @@ enum step_result step_landing(struct room *room, const struct room_answer *answe
 {
     assert(answer == NULL);
     if (room->inside > 0 || !room_can_ask(room, now) ||
-        !joins_want(room, LOBBY_NO_ROOM, DECIDE_CREATE)) {
+        !joins_want(room, LOBBY_NO_ROOM, DECIDE_CREATE, now)) {
         room_forget_state(room); /* somebody made it, nobody can, or nobody needs it */
         return abandon(room);
     }
@@ -327,6 +329,7 @@ enum step_result step_creating(struct room *room, const struct room_answer *answ
     }
     room->submitted_at = now;
     room_note(room, ROOM_CREATED, NULL, NULL, now - room->turning_since, 0);
+    room->turned_on = true;
     is_on(room);
     return STEP_MORE;
 }

@@ -206,7 +206,7 @@ void rooms_join_failed(struct rooms *rooms, const char *room_name, const char *f
         return;
     }
     if (strcmp(condition, "registration-required") == 0) {
-        room_members_only(room, has_lobbyroom);
+        room_members_only(room, has_lobbyroom, joins_forwarded_at(room, session));
         person = person_find(room, session->bare_jid);
         if (person != NULL) {
             person_is_none(person);
@@ -234,6 +234,7 @@ void rooms_lobby_entered(struct rooms *rooms, const char *room_name, const char 
         displace(room, session, PLACE_DOOR);
     }
     room->lobby_room = LOBBY_ROOM_EXISTS;
+    undo_lobby_seen(room);
     room_run(room, NULL, now);
 }
 
@@ -411,10 +412,14 @@ void rooms_service_up(struct rooms *rooms, int64_t now)
     struct room *room, *next;
 
     rooms->service_up = true;
+    rooms->service_refused = NULL;
+    rooms->lobby_was_seen = false; /* it may be another Prosody, or one set right */
+    rooms->no_lobby_until = 0;
     for (room = TAILQ_FIRST(&rooms->list); room != NULL; room = next) {
         next = TAILQ_NEXT(room, link);
         room->retry_at = 0;
         room->release_at = 0;
+        room->no_lobby_until = 0;
         room_run(room, NULL, now);
     }
 }
@@ -448,6 +453,17 @@ void rooms_service_down(struct rooms *rooms, int64_t now)
     for (room = TAILQ_FIRST(&rooms->list); room != NULL; room = next) {
         next = TAILQ_NEXT(room, link);
         lose_answers(room, now);
+    }
+}
+
+void rooms_service_refused(struct rooms *rooms, const char *why, int64_t now)
+{
+    struct room *room, *next;
+
+    rooms->service_refused = why;
+    for (room = TAILQ_FIRST(&rooms->list); room != NULL; room = next) {
+        next = TAILQ_NEXT(room, link);
+        room_run(room, NULL, now);
     }
 }
 

@@ -77,6 +77,8 @@ static void on_note(void *ctx, const struct room_note *note)
         [ROOM_FORGOTTEN] = {LOG_LEVEL_INFO, "room is gone and forgotten"},
         [ROOM_FAILED] = {LOG_LEVEL_WARN, "room request failed"},
         [ROOM_GRANTED] = {LOG_LEVEL_DEBUG, "member made"},
+        [ROOM_NO_LOBBY] = {LOG_LEVEL_WARN, "lobby users are refused"},
+        [ROOM_LOBBY_UNDONE] = {LOG_LEVEL_INFO, "no longer members-only, as no lobby came of it"},
     };
     char took[24], count[24];
 
@@ -133,7 +135,15 @@ static void on_down(void *ctx, int64_t now)
     rooms_service_down(link->proxy->rooms, now);
 }
 
+static void on_refused(void *ctx, const char *why, int64_t now)
+{
+    struct roomlink *link = ctx;
+
+    rooms_service_refused(link->proxy->rooms, why, now);
+}
+
 static const struct service_callbacks service_events = {
+    .refused = on_refused,
     .up = on_up,
     .down = on_down,
     .presence = on_presence,

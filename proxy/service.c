@@ -20,6 +20,7 @@
 #define BACKOFF_MAX_MS 15000
 /* A refused login is asked again slowly: Prosody may lock or throttle an account. */
 #define BACKOFF_REFUSED_MS 5000
+#define NOT_CONFIGURED "no service account is configured"
 
 enum service_state {
     SERVICE_OFF,     /* not configured, or stopped */
@@ -112,6 +113,26 @@ static void send_open(struct service *s, enum service_state next)
     send_stanza(s, &out);
 }
 
+static void tell_refused(struct service *s, const char *why)
+{
+    s->callbacks->refused(s->ctx, why, loop_now(s->proxy->loop));
+}
+
+/* Its login cannot succeed without somebody's help: nobody is to wait for it. */
+static void refuse(struct service *s, const char *why)
+{
+    drop(s, why, BACKOFF_REFUSED_MS);
+    tell_refused(s, "the service account's login was refused");
+}
+
+static void sasl_ended(struct service *s, enum sasl_result result)
+{
+    if (result == SASL_NO_MEMORY)
+        drop(s, "out of memory", 0);
+    else
+        refuse(s, sasl_error(s->sasl));
+}
+
 static void begin_login(struct service *s, const struct element *features)
 {
     const struct config *config = s->proxy->config;
@@ -126,7 +147,7 @@ static void begin_login(struct service *s, const struct element *features)
                  : SASL_NO_MEMORY;
     if (result != SASL_OK) {
         buf_done(&out);
-        drop(s, s->sasl ? sasl_error(s->sasl) : "out of memory", BACKOFF_REFUSED_MS);
+        sasl_ended(s, result);
         return;
     }
     set_state(s, SERVICE_LOGIN, LOGIN_STEP_MS);
@@ -140,25 +161,31 @@ static void login_failed(struct service *s, const struct element *failure)
     snprintf(why, sizeof why, "%s was refused (%s): check service.jid and its password",
              s->proxy->config->service.jid,
              failure->first_child ? failure->first_child->name : "no reason given");
-    drop(s, why, BACKOFF_REFUSED_MS);
+    if (failure->first_child && strcmp(failure->first_child->name, "temporary-auth-failure") == 0)
+        drop(s, why, BACKOFF_REFUSED_MS);
+    else
+        refuse(s, why);
 }
 
 static void login_step(struct service *s, const struct element *e, enum stanza_kind kind)
 {
     struct buf out = BUF_INIT;
+    enum sasl_result result;
 
     if (kind == STANZA_SASL_FAILURE) {
         login_failed(s, e);
     } else if (kind == STANZA_SASL_SUCCESS) {
-        if (sasl_success(s->sasl, e) == SASL_OK)
+        result = sasl_success(s->sasl, e);
+        if (result == SASL_OK)
             send_open(s, SERVICE_RESTART);
         else
-            drop(s, sasl_error(s->sasl), BACKOFF_REFUSED_MS);
+            sasl_ended(s, result);
     } else if (element_is(e, NS_SASL, "challenge")) {
-        if (sasl_challenge(s->sasl, e, &out) == SASL_OK)
+        result = sasl_challenge(s->sasl, e, &out);
+        if (result == SASL_OK)
             send_stanza(s, &out);
         else
-            drop(s, sasl_error(s->sasl), BACKOFF_REFUSED_MS);
+            sasl_ended(s, result);
         buf_done(&out);
     }
 }
@@ -378,6 +405,7 @@ void service_start(struct service *s)
     if (!s->proxy->config->service.configured) {
         log_line(LOG_LEVEL_WARN, TAG,
                  "no service.jid is configured: lobby users are refused, all others go on");
+        tell_refused(s, NOT_CONFIGURED);
         return;
     }
     attempt(s);
@@ -391,6 +419,7 @@ void service_restart(struct service *s)
         drop(s, "the configuration has changed", 0);
     s->backoff_ms = 0;
     s->said[0] = '\0';
+    tell_refused(s, s->proxy->config->service.configured ? NULL : NOT_CONFIGURED);
     if (!s->proxy->config->service.configured)
         s->state = SERVICE_OFF;
     else if (was_up)

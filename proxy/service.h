@@ -12,6 +12,8 @@ struct service;
 struct service_callbacks {
     void (*up)(void *ctx, int64_t now);
     void (*down)(void *ctx, int64_t now);
+    /* It cannot log in, and will not without somebody's help: why. NULL: it may after all. */
+    void (*refused)(void *ctx, const char *why, int64_t now);
     /* A presence from a MUC room, for the one who joined it. */
     void (*presence)(void *ctx, const struct element *presence);
 };
