@@ -61,9 +61,12 @@ muc_component = muc
 smacks_hibernation_time = tonumber(ENV_SMACKS_HIBERNATION or "60")
 smacks_max_unacked_stanzas = 5
 smacks_max_hibernated_sessions, smacks_max_old_sessions = 1, 1
-unlimited_jids = { "focus@" .. auth, "jvb@" .. auth, "vestibule@" .. auth }
+-- C2S_RATE slows every stream down, the service account's too, which is not in unlimited_jids then.
+local rate = ENV_C2S_RATE ~= "" and ENV_C2S_RATE or nil
+unlimited_jids = { "focus@" .. auth, "jvb@" .. auth, not rate and ("vestibule@" .. auth) or nil }
+limits = rate and { c2s = { rate = rate } }
 
-modules_enabled = { "saslauth", "disco", "ping", "posix", "http", "websocket", "bosh", "smacks", "roster" }
+modules_enabled = { "saslauth", "disco", "ping", "posix", "http", "websocket", "bosh", "smacks", "roster", rate and "limits" or nil }
 modules_disabled = { "s2s", "offline", "c2s_legacy", "tls" }
 
 local host_modules, muc_modules, authentication_module
@@ -71,7 +74,10 @@ if jitsi then
 	-- lua-basexx and lua-inspect are packaged for older Luas only; they run on 5.4 as they are.
 	package.path = package.path .. ";/usr/share/lua/5.3/?.lua;/usr/share/lua/5.2/?.lua"
 	authentication_module = "token"
-	host_modules = { "muc_lobby_rooms", "features_identity", "conference_duration" }
+	host_modules = {
+		"features_identity", "conference_duration",
+		ENV_PROSODY_WITHOUT ~= "muc_lobby_rooms" and "muc_lobby_rooms" or nil,
+	}
 	muc_modules = {
 		"muc_hide_all", "token_verification", "muc_domain_mapper", "muc_password_whitelist",
 		ENV_PROSODY_WITHOUT ~= "muc_meeting_id" and "muc_meeting_id" or nil,
@@ -79,7 +85,10 @@ if jitsi then
 else
 	authentication_module = "meet_token"
 	host_modules = { "meet_tenants" }
-	muc_modules = { "meet_hidden_rooms", "meet_token_rooms", "meet_lobby" }
+	muc_modules = {
+		"meet_hidden_rooms", "meet_token_rooms",
+		ENV_PROSODY_WITHOUT ~= "muc_lobby_rooms" and "meet_lobby" or nil,
+	}
 end
 local test_modules = list(ENV_PROSODY_TEST_MODULES)
 for _, name in ipairs(test_modules) do host_modules[#host_modules + 1] = name end

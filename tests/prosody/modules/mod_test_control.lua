@@ -4,6 +4,8 @@
 --                                               that namespace arrives, which is then lost
 --   /test/control/mute?jid=JID                  drops what it sends from now on, without an answer
 --   /test/control/unmute?jid=JID
+--   /test/control/stop?jid=JID&condition=NAME    ends its streams with that stream error
+--   /test/control/hide?field=NAME               takes a field out of every owner form; none: no more
 --   /test/control/sessions?jid=JID              how many streams it has
 --   /test/control/rooms                         every room, with its lobby
 local filters = require "util.filters"
@@ -54,6 +56,30 @@ function commands.close(query)
 	local found = sessions_of(query.jid)
 	for _, session in ipairs(found) do cut(session) end
 	return #found
+end
+
+function commands.stop(query)
+	local found = sessions_of(query.jid)
+	for _, session in ipairs(found) do
+		session:close({ condition = query.condition, text = "said by the test" })
+	end
+	return #found
+end
+
+local hidden, is_hooked
+local function hide(event)
+	for i = #event.form, 1, -1 do
+		if event.form[i].name == hidden then table.remove(event.form, i) end
+	end
+end
+
+function commands.hide(query)
+	hidden = query.field
+	if not is_hooked then -- not before the room component is there
+		module:context(module:get_option_string("main_muc")):hook("muc-config-form", hide, -1000)
+		is_hooked = true
+	end
+	return true
 end
 
 function commands.mute(query) muted[query.jid] = true return true end
