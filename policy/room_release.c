@@ -166,3 +166,18 @@ enum step_result step_giving_back(struct room *room, const struct room_answer *a
     room_enter_step(room, ROOM_IDLE);
     return STEP_MORE;
 }
+
+void rooms_each_kept(const struct rooms *rooms,
+                     void (*each)(void *ctx, const char *room, bool is_persistent,
+                                  bool is_waited_for),
+                     void *ctx)
+{
+    const struct room *room;
+
+    TAILQ_FOREACH(room, &rooms->list, link)
+    {
+        if (room->persistent || room->outside > 0) {
+            each(ctx, room->name, room->persistent, room->outside > 0);
+        }
+    }
+}

@@ -61,8 +61,8 @@ void rooms_destroyed(struct rooms *rooms, const char *room, int64_t now); /* <de
 void rooms_owner_set(struct rooms *rooms, const char *room, bool finished, int64_t now);
 
 /* Whether a lobby user's join was forwarded and Prosody's word on it is not seen yet: a change of the
- * configuration sent now, on another connection, could overtake it and let him in. Or another
- * instance lets people in, and the change was announced by rooms_owner_set. */
+ * configuration sent now, on another connection, could overtake it and let him in. Or the
+ * change was announced by rooms_owner_set, and this instance or another is at the room just now. */
 bool rooms_lobby_in_flight(const struct rooms *rooms, const char *room);
 
 /* A stream's whole session: broken but resumable until a time (its occupants still count), back, or

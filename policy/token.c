@@ -235,7 +235,7 @@ static void read_lobby_claims(const json_t *payload, const struct token_rules *r
             break;
         case CLAIM_WRONG_TYPE:
             if (!token->misused_claim)
-                token->misused_claim = *path;
+                token->misused_claim = strdup(*path); /* only for the log: may fail */
             break;
         case CLAIM_ABSENT:
         case CLAIM_FALSE:
@@ -444,5 +444,6 @@ void token_done(struct token *token)
     free(token->room);
     free(token->sub);
     free(token->awaited_kid);
+    free(token->misused_claim);
     *token = (struct token){.reason = ""};
 }

@@ -42,7 +42,7 @@ struct token {
     bool room_is_pattern; /* context.room.regex: room is a Lua pattern */
     bool room_check_fails; /* context.room has a type that Prosody's module stumbles over at a join */
     bool asks_lobby;
-    const char *misused_claim; /* a path of lobby_claims found with another type than boolean; or NULL */
+    char *misused_claim; /* a path of lobby_claims found with another type than boolean; or NULL */
     char *awaited_kid; /* TOKEN_UNJUDGED because this public key is not here (keys_want); else NULL */
 };
 

@@ -39,10 +39,10 @@ struct conn_callbacks {
 struct conn_target {
     const char *host; /* name or number; a name is resolved off the loop */
     uint16_t port;
-    struct ssl_ctx_st *tls; /* NULL for a plain connection; borrowed */
+    struct ssl_ctx_st *tls; /* NULL for a plain connection; a connection holds on to it */
 };
 
-/* Begins to connect. NULL only when out of memory; all else is told by `closed`, later. */
+/* Begins to connect; target is copied. NULL only when out of memory; all else is told by `closed`. */
 struct conn *conn_connect(struct loop *loop, const struct conn_target *target, int64_t timeout_ms,
                           const struct conn_callbacks *callbacks, void *owner);
 void conn_set_owner(struct conn *c, const struct conn_callbacks *callbacks, void *owner);

@@ -5,6 +5,7 @@
 #include "proxy/conn_lws.h"
 
 #include <assert.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,12 @@ struct connecting {
     char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
     size_t addresses_len, next;
 };
+
+static void connecting_free(struct connecting *k)
+{
+    SSL_CTX_free(k->tls);
+    free(k);
+}
 
 static void try_next(struct conn *c)
 {
@@ -94,7 +101,7 @@ static void resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *lis
 
     k->is_resolving = false;
     if (!c) {
-        free(k);
+        connecting_free(k);
         uv_freeaddrinfo(list);
         return;
     }
@@ -141,7 +148,7 @@ void connect_cancel(struct conn *c)
     if (k->is_resolving)
         uv_cancel((uv_req_t *)&k->request);
     else
-        free(k);
+        connecting_free(k);
 }
 
 static bool begin(struct conn *c, struct connecting *k)
@@ -169,7 +176,7 @@ struct conn *conn_connect(struct loop *loop, const struct conn_target *target, i
     struct conn *c = conn_new(loop);
     struct connecting *k = calloc(1, sizeof *k);
 
-    if (!c || !k) {
+    if (!c || !k || (target->tls && !SSL_CTX_up_ref(target->tls))) {
         free(k);
         if (c)
             conn_abort(c);

@@ -36,7 +36,8 @@ struct keyfetch {
     struct keys *keys;
     enum keys_source source;
     struct httpget_target target;
-    struct fetch *fetches; /* in the order asked for */
+    char *host, *authority; /* target's: a configuration does not last as long */
+    struct fetch *fetches;  /* in the order asked for */
     size_t under_way, len;
     bool is_stopped;
     bool has_fetched; /* something, once: there are old keys to keep */
@@ -238,10 +239,12 @@ bool keyfetch_new(struct proxy *proxy, const struct config *config, struct keyfe
         goto failed;
     f->proxy = proxy;
     f->source = config->keys.key_server ? KEYS_SERVER : KEYS_DOCUMENT;
-    f->target = (struct httpget_target){
-        .conn = {.host = config->keys.host, .port = config->keys.port},
-        .authority = config->keys.authority,
-    };
+    f->host = strdup(config->keys.host);
+    f->authority = strdup(config->keys.authority);
+    if (!f->host || !f->authority)
+        goto failed;
+    f->target = (struct httpget_target){.conn = {.host = f->host, .port = config->keys.port},
+                                        .authority = f->authority};
     if (config->keys.tls) {
         f->target.conn.tls =
             tls_client_new(config->keys.ca_file, config->keys.host, error, sizeof error);
@@ -261,9 +264,11 @@ failed:
 
 void keyfetch_use(struct proxy *proxy, struct keyfetch *f)
 {
-    keyfetch_stop(proxy->keyfetch);
+    struct keyfetch *former = proxy->keyfetch;
+
     proxy->keyfetch = f;
     proxy->keys = f ? f->keys : NULL;
+    keyfetch_free(former);
     streams_keys_changed(proxy);
 }
 
@@ -285,6 +290,8 @@ void keyfetch_free(struct keyfetch *f)
     keyfetch_stop(f);
     keys_free(f->keys);
     SSL_CTX_free(f->target.conn.tls);
+    free(f->host);
+    free(f->authority);
     free(f);
 }
 

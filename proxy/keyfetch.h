@@ -15,8 +15,8 @@ struct proxy;
  * the reason was logged. */
 bool keyfetch_new(struct proxy *proxy, const struct config *config, struct keyfetch **ret)
     __attribute__((warn_unused_result));
-/* From now on proxy->keyfetch and proxy->keys are f's (NULL: there are none). The former is stopped, and
- * the caller's to free. */
+/* From now on proxy->keyfetch and proxy->keys are f's (NULL: there are none). The former is freed. Never
+ * under a callback of its. */
 void keyfetch_use(struct proxy *proxy, struct keyfetch *f);
 /* Drops the requests under way and begins none any more. Accepts NULL, as the others do. */
 void keyfetch_stop(struct keyfetch *f);

@@ -1,5 +1,5 @@
 /*
- * From an accepted connection to a request. libwebsockets listens; the head is read by
+ * From an accepted connection to a request. libwebsockets carries it; the head is read by
  * xmpp/http.c, so that the query goes on exactly as it was written.
  */
 #include "proxy/listener.h"
@@ -9,6 +9,7 @@
 #include "proxy/conn_lws.h"
 #include "proxy/crowd.h"
 #include "proxy/door.h"
+#include "proxy/listen_socket.h"
 #include "proxy/log.h"
 #include "proxy/passthrough.h"
 #include "proxy/peers.h"
@@ -45,7 +46,8 @@ struct guest {
 
 struct listener {
     struct proxy *proxy;
-    struct lws_vhost *vhost;
+    struct listen_socket *socket; /* NULL: no longer */
+    struct lws_vhost *vhost;      /* of what was accepted */
     struct acceptor acceptor;
     struct crowd *guests;
     bool is_full; /* said once */
@@ -59,11 +61,14 @@ static void guest_free(struct guest *g)
     free(g);
 }
 
+static struct guest *guest_of(struct crowd_member *member)
+{
+    return member ? (struct guest *)((char *)member - offsetof(struct guest, member)) : NULL;
+}
+
 static struct guest *oldest_guest(const struct listener *l, const struct in6_addr *address)
 {
-    struct crowd_member *member = crowd_oldest(l->guests, address);
-
-    return member ? (struct guest *)((char *)member - offsetof(struct guest, member)) : NULL;
+    return guest_of(crowd_oldest(l->guests, address));
 }
 
 static bool is_told(struct guest *g, enum rejection kind)
@@ -340,9 +345,9 @@ bool listener_may_keep(const struct http_head *request)
  * again. */
 void listener_take_back(struct listener *l, struct conn *conn, const uint8_t *rest, size_t rest_len)
 {
-    struct guest *g = l->vhost ? guest_new(l, conn) : NULL;
+    struct guest *g = l->socket ? guest_new(l, conn) : NULL;
 
-    if (!l->vhost)
+    if (!l->socket)
         conn_close(conn);
     if (!g)
         return;
@@ -357,25 +362,46 @@ void listener_take_back(struct listener *l, struct conn *conn, const uint8_t *re
     }
 }
 
-static void fill_info(struct listener *l, struct lws_context_creation_info *info)
+static void on_socket(void *ctx, int fd)
+{
+    struct listener *l = ctx;
+    lws_sock_file_fd_type descriptor = {.sockfd = fd};
+
+    /* It closes the descriptor where it fails; else conn.c takes it from there. */
+    lws_adopt_descriptor_vhost(l->vhost, LWS_ADOPT_SOCKET, descriptor, "conn", NULL);
+}
+
+/* The vhost does not listen: it is only what accepted connections belong to. */
+static bool open_vhost(struct listener *l)
+{
+    struct lws_context_creation_info info = {0};
+
+    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info.protocols = conn_protocols;
+    info.vhost_name = "listener";
+    info.user = &l->acceptor;
+    l->vhost = lws_create_vhost(loop_lws(l->proxy->loop), &info);
+    return l->vhost != NULL;
+}
+
+static bool open_socket(struct listener *l)
 {
     const struct config *config = l->proxy->config;
+    const struct listen_place where = {.unix_path = config->listen.unix_path,
+                                       .host = config->listen.host,
+                                       .port = config->listen.port,
+                                       .reuse_port = config->listen.reuse_port};
+    const char *why = "out of memory";
+    char place[256];
 
-    info->protocols = conn_protocols;
-    info->vhost_name = "listener";
-    info->listen_accept_role = "raw-skt";
-    info->listen_accept_protocol = "conn";
-    info->options = LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG;
-    info->user = &l->acceptor;
-    if (config->listen.unix_path) {
-        info->iface = config->listen.unix_path;
-        info->options |= LWS_SERVER_OPTION_UNIX_SOCK;
-    } else {
-        info->port = config->listen.port;
-        info->iface = config->listen.host[0] ? config->listen.host : NULL;
-        if (config->listen.reuse_port)
-            info->options |= LWS_SERVER_OPTION_ALLOW_LISTEN_SHARE;
-    }
+    if (open_vhost(l))
+        l->socket = listen_socket_new(loop_uv(l->proxy->loop), &where, on_socket, l, &why);
+    if (l->socket)
+        return true;
+    listener_place(config, place, sizeof place);
+    log_line(LOG_LEVEL_ERROR, TAG,
+             "cannot listen on %s (%s): is the address free and this machine's own?", place, why);
+    return false;
 }
 
 bool listener_load_tls(const struct config *config, struct ssl_ctx_st **ret)
@@ -411,7 +437,6 @@ void listener_place(const struct config *config, char *to, size_t len)
 struct listener *listener_new(struct proxy *proxy)
 {
     const struct config *config = proxy->config;
-    struct lws_context_creation_info info = {0};
     struct listener *l;
 
     if (config->listen.unix_path && !unix_path_clear(config->listen.unix_path))
@@ -429,32 +454,43 @@ struct listener *listener_new(struct proxy *proxy)
         listener_free(l);
         return NULL;
     }
-    fill_info(l, &info);
     if (door_service_is_public(config))
         log_line(
             LOG_LEVEL_WARN, TAG,
             "service.jid is an account of a domain that every client may log in to: its password "
             "can be tried by anybody; give the service accounts a domain of their own");
-    lws_set_log_level(0, NULL); /* ours says it better */
-    l->vhost = lws_create_vhost(loop_lws(proxy->loop), &info);
-    loop_log_lws();
-    if (!l->vhost) {
-        char place[256];
-
-        listener_place(config, place, sizeof place);
-        log_line(LOG_LEVEL_ERROR, TAG,
-                 "cannot listen on %s: is the address free and this machine's own?", place);
+    if (!open_socket(l)) {
         listener_free(l);
         return NULL;
     }
     return l;
 }
 
+void listener_tick(struct listener *l)
+{
+    listen_socket_tick(l->socket);
+}
+
+/* Who is at the door with a request on its way is still served: another process cannot take it. */
 void listener_close(struct listener *l)
 {
-    if (l->vhost)
-        lws_vhost_destroy(l->vhost);
-    l->vhost = NULL;
+    struct crowd_member *next;
+
+    listen_socket_close(l->socket);
+    l->socket = NULL;
+    for (struct crowd_member *at = crowd_oldest(l->guests, NULL); at; at = next) {
+        struct guest *g = guest_of(at);
+
+        next = at->next;
+        if (!g->is_idle)
+            continue;
+        conn_close(g->conn);
+        guest_free(g);
+    }
+}
+
+void listener_turn_away(struct listener *l)
+{
     for (struct guest *g; (g = oldest_guest(l, NULL));) {
         conn_close(g->conn);
         guest_free(g);
@@ -465,8 +501,11 @@ void listener_free(struct listener *l)
 {
     if (!l)
         return;
-    for (struct guest *g; l->guests && (g = oldest_guest(l, NULL));)
+    listen_socket_close(l->socket);
+    for (struct guest *g; l->guests && (g = oldest_guest(l, NULL));) {
+        conn_abort(g->conn);
         guest_free(g);
+    }
     crowd_free(l->guests);
     SSL_CTX_free(l->acceptor.tls);
     free(l);

@@ -10,8 +10,11 @@
 struct listener *listener_new(struct proxy *proxy);
 /* Where that is, as listen.address would say it. */
 void listener_place(const struct config *config, char *to, size_t len);
-/* Accepts no more; what is at the door is closed. */
+/* Accepts no more than who has connected by now. Whose request is on its way is still served. */
 void listener_close(struct listener *l);
+/* After that: whoever is at the door still is turned away. */
+void listener_turn_away(struct listener *l);
+void listener_tick(struct listener *l); /* once a second */
 void listener_free(struct listener *l);
 /* For a reload: *ret the context for listen.tls (NULL: none); false when it cannot be made, and it was
  * logged. listener_swap_tls takes it, for connections from now on. */

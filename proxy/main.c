@@ -94,14 +94,14 @@ static void on_tick(void *ctx, int64_t now)
         run->ticked = now;
         sessions_tick(p->sessions, now);
         rooms_strangers(p->rooms, sessions_strangers(p->sessions), now);
-        if (p->state)
+        if (p->state && p->stop.step == STOP_NOT) /* what others leave is for those who stay */
             state_tick(p->state, now);
         streams_tick(p, now);
         if (p->bosh)
             bosh_tick(p->bosh, now);
         keyfetch_tick(p->keyfetch, now);
         rejections_tick(p->rejections, now);
-        reload_tick(p, now);
+        listener_tick(p->listener);
     }
     streams_release_owner_sets(p);
     stop_tick(p, now);
@@ -141,6 +141,7 @@ void proxy_set_upstream(struct proxy *p, struct ssl_ctx_st *tls)
 {
     const struct config *config = p->config;
 
+    SSL_CTX_free(p->upstream_tls); /* connections hold on to theirs */
     p->upstream_tls = tls;
     p->upstream = (struct upstream_target){
         .conn = {.host = config->upstream.host, .port = config->upstream.port, .tls = tls},
@@ -184,11 +185,30 @@ static void on_room_found(void *ctx, const char *name)
         muc_room_done(&room);
 }
 
+static void write_down(void *ctx, const char *room, bool is_persistent, bool is_waited_for)
+{
+    struct proxy *p = ctx;
+
+    if (is_persistent && !state_hold(p->state, room, NULL, NULL))
+        log_line(LOG_LEVEL_WARN, "state", "out of memory: %s is not in the state file", room);
+    if (is_waited_for)
+        state_waiting(p->state, room, true);
+}
+
+static void on_renew(void *ctx)
+{
+    struct proxy *p = ctx;
+
+    rooms_each_kept(p->rooms, write_down, p);
+}
+
 static bool open_state(struct proxy *p)
 {
+    static const struct state_callbacks callbacks = {.found = on_room_found, .renew = on_renew};
+
     if (!p->config->state.file)
         return true;
-    p->state = state_new(p->loop, p->config->state.file, on_room_found, p);
+    p->state = state_new(p->loop, p->config->state.file, &callbacks, p);
     return p->state != NULL;
 }
 
@@ -267,6 +287,7 @@ static int run(struct config *config, const char *file)
     int status = 1;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write that fails tells enough */
     if (proxy_set_up(&proxy)) {
         loop_on_signal(proxy.loop, on_signal, &run);
         loop_on_tick(proxy.loop, on_tick, &run);
@@ -283,7 +304,7 @@ static int run(struct config *config, const char *file)
         status = 0;
     }
     proxy_tear_down(&proxy);
-    reload_done(&proxy);
+    config_free(proxy.config_owned);
     return status;
 }
 

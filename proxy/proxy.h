@@ -25,8 +25,7 @@ struct bosh;
 
 struct proxy {
     const struct config *config;
-    struct config *config_owned; /* the same, to be freed */
-    struct retired *retired;     /* what a reload replaced, for a while: reload.c */
+    struct config *config_owned; /* the same, to be freed; nothing else may point into it: reload.c */
     struct stop stop;
     struct loop *loop;
     struct parser *parser; /* one, used again for each message */
@@ -61,7 +60,7 @@ void proxy_upstream_up(struct proxy *p);
 /* For the start and for a reload (main.c). */
 /* *ret: the context for upstream.url, NULL with ws://. False when it cannot be made; it was logged. */
 bool proxy_load_upstream_tls(const struct config *config, struct ssl_ctx_st **ret);
-/* Connects to where p->config says from now on. Takes tls. */
+/* Connects to where p->config says from now on. Takes tls, and frees the former. */
 void proxy_set_upstream(struct proxy *p, struct ssl_ctx_st *tls);
 void proxy_raise_file_limit(unsigned connections);
 /* Says what the configuration leaves open. */

@@ -1,6 +1,7 @@
 /*
- * Reload. What a newcomer gets wrong: connects and handshakes under way may still point into the
- * old configuration and its TLS contexts, so these are kept until every such deadline has passed.
+ * Reload. What a newcomer gets wrong: nothing may point into a configuration but what is found
+ * through proxy->config, or is given the new one in swap; the old one is freed at once, so that a
+ * sanitizer sees who did.
  */
 #include "proxy/reload.h"
 
@@ -10,24 +11,15 @@
 #include "proxy/log.h"
 #include "proxy/notify.h"
 #include "proxy/service.h"
+#include "proxy/session.h"
 
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TAG "reload"
-/* Longer than any connect, upgrade or login takes (limits.handshake_timeout is 300 s at most). */
-#define KEEP_MS 400000
 
 extern char **environ;
-
-struct retired {
-    struct config *config;
-    struct ssl_ctx_st *upstream_tls;
-    struct keyfetch *keyfetch; /* NULL: it goes on */
-    int64_t until;
-    struct retired *next;
-};
 
 /* One line of the log for each error. */
 static struct config *load(const char *file)
@@ -84,27 +76,12 @@ static bool are_keys_changed(const struct config *old, const struct config *new)
            !is_same(old->keys.ca_file, new->keys.ca_file);
 }
 
-static bool retire(struct proxy *p, bool with_keys)
-{
-    struct retired *old = calloc(1, sizeof *old);
-
-    if (!old)
-        return false;
-    old->config = p->config_owned;
-    old->upstream_tls = p->upstream_tls;
-    old->keyfetch = with_keys ? p->keyfetch : NULL;
-    old->until = loop_now(p->loop) + KEEP_MS;
-    old->next = p->retired;
-    p->retired = old;
-    return true;
-}
-
 /* Everything that can fail is made before anything is swapped. */
 static bool swap(struct proxy *p, struct config *config)
 {
     struct ssl_ctx_st *listen_tls = NULL, *upstream_tls = NULL;
-    const struct config *old = p->config;
-    bool has_new_keys = are_keys_changed(old, config);
+    struct config *old = p->config_owned;
+    bool has_new_keys = are_keys_changed(old, config), is_new_service;
     struct keyfetch *keyfetch = NULL;
     struct bosh *bosh = NULL;
 
@@ -116,23 +93,23 @@ static bool swap(struct proxy *p, struct config *config)
         log_line(LOG_LEVEL_ERROR, TAG, "out of memory");
         goto failed;
     }
-    if (!retire(p, has_new_keys)) {
-        log_line(LOG_LEVEL_ERROR, TAG, "out of memory");
-        goto failed;
-    }
     warn_of_the_fixed(old, config);
+    is_new_service = is_service_changed(old, config);
     p->config = p->config_owned = config;
     log_open(config->log.level, config->log.json);
     listener_swap_tls(p->listener, listen_tls);
     proxy_set_upstream(p, upstream_tls);
     rooms_configure(p->rooms, &config->lobby);
-    p->bosh = bosh ? bosh : p->bosh; /* kept when no longer wanted: its sessions go on */
+    p->bosh =
+        bosh ? bosh : p->bosh; /* kept when no longer wanted: its sessions end by themselves */
+    sessions_limit(p->sessions, config->limits.connections);
     if (has_new_keys)
         keyfetch_use(p, keyfetch);
     proxy_raise_file_limit(config->limits.connections);
-    if (is_service_changed(old, config))
+    if (is_new_service)
         service_restart(p->service);
     proxy_warn(config);
+    config_free(old);
     return true;
 failed:
     keyfetch_free(keyfetch);
@@ -157,39 +134,4 @@ void reload_config(struct proxy *p, const char *file)
         config_free(config);
     }
     notify_ready();
-}
-
-static void retired_free(struct retired *old)
-{
-    keyfetch_free(old->keyfetch);
-    config_free(old->config);
-    SSL_CTX_free(old->upstream_tls);
-    free(old);
-}
-
-void reload_tick(struct proxy *p, int64_t now)
-{
-    for (struct retired **at = &p->retired; *at;) {
-        struct retired *old = *at;
-
-        if (old->until > now) {
-            at = &old->next;
-            continue;
-        }
-        *at = old->next;
-        retired_free(old);
-    }
-}
-
-void reload_done(struct proxy *p)
-{
-    while (p->retired) {
-        struct retired *old = p->retired;
-
-        p->retired = old->next;
-        retired_free(old);
-    }
-    config_free(p->config_owned);
-    p->config_owned = NULL;
-    p->config = NULL;
 }

@@ -9,6 +9,3 @@
 /* file as given on the command line; NULL: the environment alone. Everything wrong is logged, and then
  * the old configuration, secrets and certificates stay. */
 void reload_config(struct proxy *p, const char *file);
-/* Frees what was replaced, once nothing can point to it any more. */
-void reload_tick(struct proxy *p, int64_t now);
-void reload_done(struct proxy *p); /* at the end */

@@ -87,6 +87,11 @@ struct sessions *sessions_new(struct rooms *rooms, size_t max)
     return table;
 }
 
+void sessions_limit(struct sessions *table, size_t max)
+{
+    table->max = max;
+}
+
 void sessions_free(struct sessions *table)
 {
     struct entry *e, *next;

@@ -65,6 +65,7 @@ struct sessions;
 
 struct sessions *sessions_new(struct rooms *rooms, size_t max);
 void sessions_free(struct sessions *table);
+void sessions_limit(struct sessions *table, size_t max); /* from now on */
 /* Live ones that began elsewhere and were not seen in a room since. */
 size_t sessions_strangers(const struct sessions *table);
 /* Suspended sessions whose time is over are gone. */

@@ -22,9 +22,11 @@ struct state {
     bool is_busy;
     bool is_working;
     int64_t retry_at, sweep_at;
+    bool is_ending;
+    unsigned openings; /* of which it was made good what is missing */
     uv_work_t work;
-    void (*found)(void *ctx, const char *room);
-    void *found_ctx;
+    const struct state_callbacks *callbacks;
+    void *ctx;
 };
 
 /* Said when it changes. */
@@ -48,9 +50,9 @@ static void set_working(struct state *s)
 
 static void tell(struct state *s, struct state_change *change)
 {
-    if (change->kind == STATE_FOUND && change->outcome == STATE_DONE)
-        s->found(s->found_ctx, change->room);
-    else if (change->done)
+    if (change->kind == STATE_FOUND && change->outcome == STATE_DONE && !s->is_ending)
+        s->callbacks->found(s->ctx, change->room); /* else the next process finds it */
+    else if (change->done && !s->is_ending)
         change->done(change->ctx, change->outcome);
     free(change);
 }
@@ -63,6 +65,20 @@ static void work(uv_work_t *request)
 }
 
 static void begin(struct state *s);
+static bool add(struct state *s, enum state_kind kind, const char *room, state_done done,
+                void *ctx);
+
+/* Changes that could not be written are lost, and in a new file all is missing. */
+static void renew(struct state *s)
+{
+    unsigned openings = state_file_openings(s->file);
+
+    if (openings == s->openings || !s->is_working || s->is_ending ||
+        !add(s, STATE_RENEW, "", NULL, NULL)) /* out of memory: after the next batch */
+        return;
+    s->openings = openings;
+    s->callbacks->renew(s->ctx);
+}
 
 static void worked(uv_work_t *request, int status)
 {
@@ -70,6 +86,7 @@ static void worked(uv_work_t *request, int status)
     struct state_change *change;
 
     set_working(s);
+    renew(s);
     while ((change = STAILQ_FIRST(&s->batch))) {
         STAILQ_REMOVE_HEAD(&s->batch, link);
         tell(s, change); /* who may ask for more: it waits, as is_busy still holds */
@@ -168,7 +185,7 @@ void state_tick(struct state *s, int64_t now)
 }
 
 struct state *state_new(struct loop *loop, const char *file,
-                        void (*found)(void *ctx, const char *room), void *ctx)
+                        const struct state_callbacks *callbacks, void *ctx)
 {
     struct state *s = calloc(1, sizeof *s);
 
@@ -180,12 +197,13 @@ struct state *state_new(struct loop *loop, const char *file,
         return NULL;
     }
     s->loop = loop;
-    s->found = found;
-    s->found_ctx = ctx;
+    s->callbacks = callbacks;
+    s->ctx = ctx;
     s->is_working = true;
     STAILQ_INIT(&s->waiting);
     STAILQ_INIT(&s->batch);
     (void)state_file_open(s->file);
+    s->openings = state_file_openings(s->file);
     set_working(s);
     return s;
 }
@@ -194,6 +212,7 @@ void state_free(struct state *s)
 {
     if (!s)
         return;
+    s->is_ending = true;
     /* A batch under way is waited for; what it leaves begins the next. */
     while (s->is_busy)
         uv_run(loop_uv(s->loop), UV_RUN_ONCE);

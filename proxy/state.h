@@ -15,13 +15,22 @@
 
 struct state;
 
+struct state_callbacks {
+    /* After state_tick: a room that a process which is gone held, or that another handed over. It is held
+     * by this one now. */
+    void (*found)(void *ctx, const char *room);
+    /* The file was opened again, or is a new one: whatever this process holds, and who waits at it, is to
+     * be written anew, before it returns (state_hold without done, state_waiting). */
+    void (*renew)(void *ctx);
+};
+
 /* Opens the file, or makes it. This blocks: it is for the start. What is wrong with the file is logged,
- * and the state is then one that does not work (tried again every STATE_RETRY_MS). found is called, under
- * state_tick's turn or later, for each room that a process which is gone held, or that another handed
- * over: it is held by this one then. NULL only when out of memory. */
+ * and the state is then one that does not work (tried again every STATE_RETRY_MS, and with each room that
+ * is to be held). NULL only when out of memory. */
 struct state *state_new(struct loop *loop, const char *file,
-                        void (*found)(void *ctx, const char *room), void *ctx);
-/* Writes what is left, then closes the file. The loop must still be there. Accepts NULL. */
+                        const struct state_callbacks *callbacks, void *ctx);
+/* Writes what is left, then closes the file; nobody is called any more. The loop must still be there.
+ * Accepts NULL. */
 void state_free(struct state *state);
 
 #define STATE_RETRY_MS 30000
@@ -35,15 +44,15 @@ enum state_outcome {
 };
 typedef void (*state_done)(void *ctx, enum state_outcome outcome);
 
-/* Writes a room down as held by this process. False at once when out of memory: then done is not
- * called. */
+/* Writes a room down as held by this process. done may be NULL. False at once when out of memory: then
+ * done is not called. */
 bool state_hold(struct state *state, const char *room, state_done done, void *ctx)
     __attribute__((warn_unused_result));
 /* Before a room is destroyed: STATE_DONE where nobody else has people waiting for it, and
  * STATE_HANDED_OVER where somebody has, who holds it from now on. */
 bool state_part(struct state *state, const char *room, state_done done, void *ctx)
     __attribute__((warn_unused_result));
-/* Takes a room out. Where that fails the next start finds that the room is gone, and forgets it. */
+/* Takes a room out: at once, or when the file can be written again. */
 void state_release(struct state *state, const char *room);
 /* Whether clients of this process wait in the room's lobby. */
 void state_waiting(struct state *state, const char *room, bool is_waiting);

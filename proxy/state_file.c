@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUSY_MS 2000
@@ -20,8 +21,9 @@
 struct state_file {
     char *name;
     sqlite3 *db;
-    int lock; /* descriptor of NAME-lock; -1: none */
+    _Atomic int lock; /* descriptor of NAME-lock; -1: none. The loop's side asks by it who lives */
     int slot;
+    unsigned openings;
     char problem[256];
 };
 
@@ -170,6 +172,30 @@ static void close_database(struct state_file *f)
     f->db = NULL;
 }
 
+/* Whether somebody took the files away: SQLite would go on writing where nobody looks. */
+static bool is_lock_gone(const struct state_file *f)
+{
+    struct stat there;
+
+    return f->lock >= 0 && (fstat(f->lock, &there) != 0 || there.st_nlink == 0);
+}
+
+static void leave_moved(struct state_file *f)
+{
+    int has_moved = 0;
+
+    if (f->db &&
+        sqlite3_file_control(f->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved) == SQLITE_OK &&
+        has_moved)
+        close_database(f);
+    if (!is_lock_gone(f))
+        return;
+    close_database(f);
+    close(f->lock);
+    f->lock = -1;
+    f->slot = NO_SLOT;
+}
+
 /* A change with the slot's number as ?1 and the room as ?2. */
 static bool write_row(struct state_file *f, const char *sql, const char *room)
 {
@@ -203,8 +229,10 @@ bool state_file_open(struct state_file *f)
             write_row(f, "UPDATE room SET taken = 0 WHERE holder = ?1", NULL))
             write_row(f, "DELETE FROM waiting WHERE holder = ?1", NULL);
     }
-    if (f->problem[0] == '\0')
+    if (f->problem[0] == '\0') {
+        f->openings++;
         return true;
+    }
     close_database(f);
     return false;
 }
@@ -315,6 +343,9 @@ static bool carry_out(struct state_file *f, struct state_changes *batch,
         return sweep(f, batch, change);
     case STATE_FOUND:
         return true;
+    case STATE_RENEW:
+        return write_row(f, "DELETE FROM room WHERE holder = ?1 AND taken = 1", NULL) &&
+               write_row(f, "DELETE FROM waiting WHERE holder = ?1", NULL);
     }
     return true;
 }
@@ -322,7 +353,10 @@ static bool carry_out(struct state_file *f, struct state_changes *batch,
 void state_file_write(struct state_file *f, struct state_changes *batch)
 {
     struct state_change *change;
-    bool is_written = state_file_open(f) && run(f, "BEGIN IMMEDIATE", "it cannot be written");
+    bool is_written;
+
+    leave_moved(f);
+    is_written = state_file_open(f) && run(f, "BEGIN IMMEDIATE", "it cannot be written");
 
     for (change = STAILQ_FIRST(batch); is_written && change; change = STAILQ_NEXT(change, link))
         is_written = carry_out(f, batch, change);
@@ -340,6 +374,11 @@ void state_file_write(struct state_file *f, struct state_changes *batch)
 const char *state_file_problem(const struct state_file *f)
 {
     return f->problem;
+}
+
+unsigned state_file_openings(const struct state_file *f)
+{
+    return f->openings;
 }
 
 const char *state_file_name(const struct state_file *f)

@@ -18,6 +18,7 @@ enum state_kind {
     STATE_WAITING_NO_MORE,
     STATE_SWEEP, /* look for what others left; makes STATE_FOUND changes */
     STATE_FOUND,
+    STATE_RENEW, /* forget what this process wrote: it is written anew behind this */
 };
 
 struct state_change {
@@ -44,4 +45,7 @@ bool state_file_open(struct state_file *f);
 void state_file_write(struct state_file *f, struct state_changes *batch);
 const char *state_file_problem(const struct state_file *f); /* "" when all is well */
 const char *state_file_name(const struct state_file *f);
+/* How often it was opened: after the first time something may be missing in it, or too much. */
+unsigned state_file_openings(const struct state_file *f);
+/* Of any thread. */
 bool state_file_is_shared(const struct state_file *f);

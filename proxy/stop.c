@@ -48,15 +48,17 @@ void stop_signal(struct proxy *p, const char *why)
     enter(p, STOP_DRAINING, now, p->config->limits.drain_ms);
 }
 
-/* Those whose join is held are left until the last: it is about to be settled. */
+/* Those whose join is held are left until the last: it is about to be settled; and so are those to
+ * whom Prosody is about to answer, who would be told that nobody is here. A BOSH session is told
+ * first: its next request finds nobody. */
 static size_t close_some(struct proxy *p, size_t wanted)
 {
     struct stream *next;
     size_t closed = 0;
 
-    for (struct stream *s = p->streams; s && closed < wanted; s = next) {
+    for (struct stream *s = p->streams; s; s = next) {
         next = s->next;
-        if (s->state == STREAM_ENDED || s->join)
+        if (s->state != STREAM_OPEN || s->join || (closed >= wanted && !s->is_carried))
             continue;
         stream_end(s, CLOSE_SHUTDOWN, NULL);
         closed++;
@@ -78,6 +80,8 @@ static void drain(struct proxy *p, int64_t now)
     if (p->streams_len > 0 && now < p->stop.deadline)
         return;
     rooms_shutdown(p->rooms, p->state && state_is_shared(p->state), now);
+    log_line(LOG_LEVEL_DEBUG, TAG, "%zu streams were closed, %zu are left", p->stop.closed,
+             p->streams_len);
     enter(p, STOP_ROOMS, now, ROOMS_MS);
 }
 
@@ -85,6 +89,7 @@ static void close_all(struct proxy *p, int64_t now)
 {
     struct stream *next;
 
+    listener_turn_away(p->listener);
     for (struct stream *s = p->streams; s; s = next) {
         next = s->next;
         stream_end(s, CLOSE_SHUTDOWN, NULL);

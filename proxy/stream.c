@@ -563,6 +563,7 @@ int stream_new_carried(struct proxy *proxy, struct transport *client,
         return is_refused ? 403 : 503;
     }
     s->client = client;
+    s->is_carried = true;
     transport_adopt(client, &client_events, s);
     return 0;
 }

@@ -45,6 +45,7 @@ struct stream {
     char *response;    /* the 101 that waits for Prosody's */
     struct upstream *upstream;
     struct transport *client; /* a WebSocket, or a BOSH session */
+    bool is_carried;          /* the latter */
     struct wsock *server;
 
     struct token token;

@@ -113,7 +113,7 @@ void streams_keys_changed(struct proxy *proxy)
         if (s->state == STREAM_ENDED || !s->token_text || !s->token.awaited_kid)
             continue;
         /* Many may wait for keys that nobody has. */
-        if (!keys_find(proxy->keys, s->token.awaited_kid)) {
+        if (proxy->keys && !keys_find(proxy->keys, s->token.awaited_kid)) {
             if (s->awaits_key && !awaits_key(s))
                 key_settled(s);
             continue;

@@ -1,6 +1,5 @@
 /*
- * The path of a unix socket. libwebsockets would remove whatever is in its way there, so it is
- * looked at before.
+ * The path of a unix socket. What one that was killed left there is removed, and nothing else is.
  */
 #include "proxy/unix_path.h"
 

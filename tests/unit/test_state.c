@@ -39,6 +39,19 @@ static void on_found(void *ctx, const char *room)
     strcat(found, " ");
 }
 
+static void (*renews)(struct state *state);
+static struct state *renewed;
+static int renewals;
+
+static void on_renew(void *ctx)
+{
+    renewals++;
+    if (renews)
+        renews(renewed);
+}
+
+static const struct state_callbacks callbacks = {.found = on_found, .renew = on_renew};
+
 static void on_done(void *ctx, enum state_outcome outcome)
 {
     written += outcome == STATE_DONE;
@@ -57,7 +70,7 @@ static struct state *open_state(void)
     struct state *state;
 
     found[0] = '\0';
-    state = state_new(NULL, file, on_found, NULL);
+    state = state_new(NULL, file, &callbacks, NULL);
     assert_non_null(state);
     state_tick(state, now);
     settle();
@@ -79,7 +92,8 @@ static int set_up(void **ctx)
 
     snprintf(command, sizeof command, "rm -rf %s && mkdir -m 700 %s", folder, folder);
     snprintf(file, sizeof file, "%s/state.db", folder);
-    written = unwritten = handed_over = 0;
+    written = unwritten = handed_over = renewals = 0;
+    renews = NULL;
     now = 0;
     return system(command);
 }
@@ -185,11 +199,26 @@ static void test_no_folder(void **ctx)
     state_free(state);
 }
 
+static void tick(struct state *state)
+{
+    now += STATE_SWEEP_MS;
+    state_tick(state, now);
+    settle();
+}
+
+static void hold_b(struct state *state)
+{
+    assert_true(state_hold(state, "b@r", NULL, NULL));
+    state_waiting(state, "b@r", true);
+}
+
 static void test_full_disk(void **ctx)
 {
     struct rlimit limit, small;
     struct state *state = open_state();
 
+    assert_true(state_hold(state, "c@r", NULL, NULL));
+    settle();
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &limit);
     small = limit;
@@ -197,15 +226,107 @@ static void test_full_disk(void **ctx)
     setrlimit(RLIMIT_FSIZE, &small);
     expect_unwritten(state);
     setrlimit(RLIMIT_FSIZE, &limit);
-    /* The next room finds it mended. */
+    /* The next room finds it mended, and what was there or lost meanwhile is written anew. */
+    state_release(state, "c@r");
+    renews = hold_b;
+    renewed = state;
     assert_true(state_hold(state, "b@r", on_done, NULL));
     settle();
     assert_int_equal(written, 1);
+    assert_int_equal(renewals, 1);
     assert_true(state_is_working(state));
     state_free(state);
     state = open_state();
     assert_string_equal(found, "b@r ");
     state_free(state);
+}
+
+/* Somebody removes the file, or all of its files, under a process that has it open. */
+static void removed(const char *pattern)
+{
+    struct state *state = open_state();
+    char command[300];
+
+    assert_true(state_hold(state, "a@r", NULL, NULL));
+    settle();
+    snprintf(command, sizeof command, "rm %s%s", file, pattern);
+    assert_int_equal(system(command), 0);
+    renews = hold_b;
+    renewed = state;
+    tick(state);
+    assert_int_equal(renewals, 1);
+    assert_true(state_is_working(state));
+    tick(state);
+    assert_int_equal(renewals, 1);
+    state_free(state);
+    state = open_state();
+    assert_string_equal(found, "b@r ");
+    state_free(state);
+}
+
+static void test_removed(void **ctx)
+{
+    removed("");
+}
+
+static void test_all_removed(void **ctx)
+{
+    removed("*");
+}
+
+/* A disk that takes its time takes the worker's, not the loop's. */
+static void on_turn(uv_idle_t *idle)
+{
+    ++*(int *)idle->data;
+}
+
+static void test_slow_disk(void **ctx)
+{
+    struct state *state = open_state();
+    sqlite3 *other = NULL;
+    uv_idle_t idle;
+    int turns = 0, before;
+
+    assert_int_equal(sqlite3_open(file, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    idle.data = &turns;
+    uv_idle_init(&uv, &idle);
+    uv_idle_start(&idle, on_turn);
+    assert_true(state_hold(state, "a@r", on_done, NULL));
+    for (int i = 0; i < 1000; i++)
+        uv_run(&uv, UV_RUN_NOWAIT);
+    assert_int_equal(turns, 1000);
+    assert_int_equal(written + unwritten, 0); /* it still waits */
+    assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    before = turns;
+    while (written == 0)
+        uv_run(&uv, UV_RUN_NOWAIT);
+    assert_true(turns > before);
+    assert_int_equal(unwritten, 0);
+    uv_close((uv_handle_t *)&idle, NULL);
+    settle();
+    sqlite3_close(other);
+    state_free(state);
+}
+
+/* What was asked for last is written, and nobody is called who may be gone. */
+static void test_ends_with_work(void **ctx)
+{
+    struct state *one = open_state();
+    struct state *other = open_state();
+
+    assert_true(state_hold(one, "a@r", NULL, NULL));
+    settle();
+    state_free(one);
+    found[0] = '\0';
+    now += STATE_SWEEP_MS;
+    state_tick(other, now); /* which finds it */
+    assert_true(state_hold(other, "b@r", on_done, NULL));
+    state_free(other);
+    assert_string_equal(found, "");
+    assert_int_equal(written, 0);
+    state_free(open_state());
+    assert_string_equal(found, "a@r b@r ");
 }
 
 static void test_newer_version(void **ctx)
@@ -220,13 +341,6 @@ static void test_newer_version(void **ctx)
     state = open_state();
     assert_false(state_is_working(state));
     state_free(state);
-}
-
-static void tick(struct state *state)
-{
-    now += STATE_SWEEP_MS;
-    state_tick(state, now);
-    settle();
 }
 
 static void test_shared(void **ctx)
@@ -308,6 +422,10 @@ int main(void)
         cmocka_unit_test_setup(test_cut_in_the_middle, set_up),
         cmocka_unit_test_setup(test_no_folder, set_up),
         cmocka_unit_test_setup(test_full_disk, set_up),
+        cmocka_unit_test_setup(test_removed, set_up),
+        cmocka_unit_test_setup(test_all_removed, set_up),
+        cmocka_unit_test_setup(test_slow_disk, set_up),
+        cmocka_unit_test_setup(test_ends_with_work, set_up),
         cmocka_unit_test_setup(test_newer_version, set_up),
         cmocka_unit_test_setup(test_shared, set_up),
         cmocka_unit_test_setup(test_handed_over, set_up),

@@ -1,0 +1,35 @@
+/*
+ * A listening socket of our own. libwebsockets 4.1 cannot stop listening at once: its socket stays open
+ * for up to 30 s after its vhost was destroyed, and who is let in by the kernel meanwhile is never heard.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct listen_socket {
+    uv_poll_t poll;
+    int fd;
+    bool is_held; /* out of file descriptors: nothing is accepted for a moment */
+    char *unix_path; /* removed with it; NULL: none */
+    void (*accepted)(void *ctx, int fd);
+    void *ctx;
+};
+
+struct listen_place {
+    const char *unix_path; /* NULL: TCP */
+    const char *host;      /* numeric; "" for every address */
+    uint16_t port;
+    bool reuse_port;
+};
+
+/* NULL when it cannot be opened there, and *ret_why says why, borrowed. accepted is given each
+ * connection's descriptor, non-blocking, and owns it. */
+struct listen_socket *listen_socket_new(uv_loop_t *loop, const struct listen_place *place,
+                                        void (*accepted)(void *ctx, int fd), void *ctx,
+                                        const char **ret_why);
+/* Accepts who is waiting already, then listens no more. Accepts NULL. */
+void listen_socket_close(struct listen_socket *l);
+/* Once a second. */
+void listen_socket_tick(struct listen_socket *l);
