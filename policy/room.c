@@ -148,7 +148,7 @@ void room_run(struct room *room, const struct room_answer *answer, int64_t now)
         answer = NULL;
     } while (result == STEP_MORE);
     members_send(room, now);
-    fence_settle(room, steps[room->step].is_alone);
+    fence_settle(room, room_is_alone(room));
     /* What was read for a change that another instance delays holds until that one changes the room:
      * else it would be read again every time it is tried. */
     if (!room_holds_all(room) && room->step != ROOM_REPAIRING && !room->is_fenced_off) {
@@ -176,6 +176,11 @@ bool room_holds_all(const struct room *room)
 bool room_is_changing(const struct room *room)
 {
     return steps[room->step].is_changing;
+}
+
+bool room_is_alone(const struct room *room)
+{
+    return steps[room->step].is_alone;
 }
 
 bool room_can_ask(const struct room *room, int64_t now)

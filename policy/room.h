@@ -235,6 +235,8 @@ void room_enter_step(struct room *room, enum room_step step);
 bool room_holds_all(const struct room *room);
 /* Whether a join forwarded now could be thrown out by what we have already sent. */
 bool room_is_changing(const struct room *room);
+/* Whether other instances let nobody in meanwhile. */
+bool room_is_alone(const struct room *room);
 bool room_can_ask(const struct room *room, int64_t now);
 void room_send(struct room *room, enum request_kind kind, int persistent);
 void request_send(struct request *request, struct room *room, struct person *person,
