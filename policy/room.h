@@ -173,6 +173,7 @@ struct room {
     bool persistent; /* by us, perhaps: must be destroyed by us */
     bool was_persistent; /* before the submit under way */
     bool adopted;        /* by an earlier run */
+    int64_t adopted_at;
 
     TAILQ_HEAD(, occupant) occupants;
     size_t inside;   /* occupants in the room, suspended ones too */
@@ -334,6 +335,8 @@ enum affiliation affiliation_of(const char *text);
 struct person *person_find(const struct room *room, const char *bare_jid);
 struct person *person_get(struct room *room, const char *bare_jid); /* NULL: no memory */
 void persons_remove_all(struct room *room);
+/* The room may have ended and begun anew: those who are not inside are asked about again. */
+void persons_doubt(struct room *room);
 void person_seen(struct person *person, struct room *room, enum affiliation affiliation,
                  int64_t now);
 void person_is_none(struct person *person);

@@ -29,6 +29,7 @@ static enum fence_result fence(struct room *room, enum room_fence wanted)
         return FENCE_GIVEN;
     }
     room->changes = changes;
+    persons_doubt(room);
     if (room->state == LOBBY_UNKNOWN) {
         return FENCE_GIVEN;
     }

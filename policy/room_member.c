@@ -101,6 +101,19 @@ struct person *person_get(struct room *room, const char *bare_jid)
     return person;
 }
 
+void persons_doubt(struct room *room)
+{
+    struct person *person;
+
+    TAILQ_FOREACH(person, &room->persons, link)
+    {
+        if (person->inside == 0 && person->work == MEMBER_QUIET) {
+            person->affiliation = AFFILIATION_UNKNOWN;
+            person->fresh = false;
+        }
+    }
+}
+
 void persons_remove_all(struct room *room)
 {
     struct occupant *occupant;

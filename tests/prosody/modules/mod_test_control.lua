@@ -7,7 +7,8 @@
 --   /test/control/stop?jid=JID&condition=NAME    ends its streams with that stream error
 --   /test/control/hide?field=NAME               takes a field out of every owner form; none: no more
 --   /test/control/sessions?jid=JID              how many streams it has
---   /test/control/rooms                         every room, with its lobby
+--   /test/control/rooms                         every room, with its lobby and who is inside
+--   /test/control/asked?jid=JID                 how many stanzas it has sent, by what they ask
 local filters = require "util.filters"
 local formdecode = require "util.http".formdecode
 local jid = require "util.jid"
@@ -15,7 +16,7 @@ local json = require "util.json"
 
 module:depends "http"
 
-local muted, close_on = {}, {}
+local muted, close_on, asked = {}, {}, {}
 
 local function sessions_of(bare)
 	local found = {}
@@ -36,6 +37,13 @@ filters.add_filter_hook(function(session)
 		local bare = session.username and session.host and jid.join(session.username, session.host)
 		if not bare then return stanza end
 		if muted[bare] then return nil end
+		if session.host ~= module.host then
+			local payload = stanza.tags[1]
+			local what = stanza.name .. " " .. (stanza.attr.type or "") .. " " .. (payload and payload.attr.xmlns or "")
+			local counts = asked[bare] or {}
+			asked[bare] = counts
+			counts[what] = (counts[what] or 0) + 1
+		end
 		local payload = stanza.attr.type == "set" and stanza.tags[1]
 		if payload and close_on[bare] and close_on[bare] == payload.attr.xmlns then
 			close_on[bare] = nil
@@ -84,6 +92,7 @@ end
 
 function commands.mute(query) muted[query.jid] = true return true end
 function commands.unmute(query) muted[query.jid] = nil return true end
+function commands.asked(query) return asked[query.jid] or {} end
 function commands.sessions(query) return #sessions_of(query.jid) end
 
 function commands.rooms()
@@ -91,9 +100,12 @@ function commands.rooms()
 	for host, entry in pairs(prosody.hosts) do
 		if entry.modules and entry.modules.muc then
 			for room in entry.modules.muc.each_room() do
+				local occupants = {}
+				for nick in room:each_occupant() do occupants[#occupants + 1] = nick end
 				rooms[room.jid] = {
 					host = host, persistent = room:get_persistent() or false,
 					members_only = room:get_members_only() or false, lobby = room._data.lobbyroom,
+					occupants = occupants,
 				}
 			end
 		end

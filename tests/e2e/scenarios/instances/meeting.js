@@ -1,6 +1,6 @@
 // People of a few rooms who come and go at random by two instances, and what must never happen to them.
 'use strict';
-const { NS, bare, statuses, item, formSubmit } = require('../../lib/stanza');
+const { NS, bare, statuses, formSubmit } = require('../../lib/stanza');
 
 // Park and Miller's generator: the same choices for the same seed; when they meet is the machine's.
 function randomOf(seed) {
@@ -56,11 +56,14 @@ class Person {
     this.room = room;
     await room.open();
     client.received.length = 0;
+    const closings = room.closing ? -1 : room.closings;
     const came = await client.join(room.jid);
     meeting.count.joins++;
     if (came.entered) {
       this.#entered(came.el);
     } else if (came.lobby) {
+      // Unless a moderator closes the room just then.
+      if (this.kind === 'plain' && closings === room.closings) meeting.wrong.push(`${client.name} met the lobby of ${room.jid}`);
       await this.#wait(came.lobby);
     } else if (!['item-not-found', 'not-allowed'].includes(came.error.condition)) { // it ended meanwhile
       meeting.wrong.push(`${client.name} at ${room.jid}: ${came.el}`);
@@ -72,12 +75,10 @@ class Person {
     this.at = 'inside';
     meeting.count.entered++;
     if (this.kind === 'asker' && !room.approved.has(bare(client.jid))) meeting.wrong.push(`past the lobby of ${room.jid}: ${el}`);
-    if (this.kind === 'plain' && item(el).affiliation === 'outcast') meeting.wrong.push(`an outcast inside: ${el}`);
   }
 
   async #wait(lobby) {
     const { client, meeting } = this;
-    if (this.kind === 'plain') meeting.wrong.push(`${client.name} met the lobby of ${this.room.jid}`);
     this.lobby = lobby;
     const came = await client.join(lobby);
     if (!came.entered) return; // the lobby went away meanwhile
@@ -144,6 +145,7 @@ class Person {
     const { room, client, meeting } = this;
     meeting.count.toggled++;
     room.closing += membersOnly;
+    room.closings += membersOnly;
     await client.iq('set', room.jid, formSubmit({ 'muc#roomconfig_membersonly': membersOnly }));
     await Promise.all(meeting.people.map((person) => person.client.ping().catch(() => {})));
     room.closing -= membersOnly;
@@ -153,7 +155,7 @@ class Person {
 // Jicofo's part: it makes the room before somebody comes, and leaves when nobody is left.
 class Room {
   constructor(meeting, index) {
-    Object.assign(this, { meeting, closing: 0, approved: new Set(), queue: Promise.resolve(), occupants: new Set() });
+    Object.assign(this, { meeting, closing: 0, closings: 0, approved: new Set(), queue: Promise.resolve(), occupants: new Set() });
     this.jid = `meeting${index}@${meeting.d.muc}`;
   }
 
@@ -166,13 +168,18 @@ class Room {
   open() {
     return this.#inTurn(async () => {
       if (this.isOpen) return;
-      this.isOpen = true;
+      this.occupants.clear();
       await this.meeting.focus.enter(this.jid, { nick: 'focus', name: 'focus' });
+      this.isOpen = true;
     });
   }
 
   hear(el) {
-    if (!el.is('presence') || bare(el.attrs.from || '') !== this.jid || el.attrs.from === `${this.jid}/focus`) return;
+    if (!el.is('presence') || bare(el.attrs.from || '') !== this.jid) return;
+    if (el.attrs.from === `${this.jid}/focus`) {
+      if (el.attrs.type === 'unavailable') this.isOpen = false; // of himself, or the room was empty but for him
+      return;
+    }
     if (el.attrs.type === 'unavailable') this.occupants.delete(el.attrs.from);
     else if (!el.attrs.type) this.occupants.add(el.attrs.from);
     if (el.attrs.type === 'unavailable' && this.occupants.size === 0) this.#inTurn(() => this.close());
@@ -180,8 +187,9 @@ class Room {
 
   async close() {
     if (!this.isOpen || this.occupants.size) return;
-    this.isOpen = false;
-    await this.meeting.focus.leaveRoom(this.jid);
+    const { focus } = this.meeting;
+    focus.raw(`<presence xmlns='jabber:client' to='${this.jid}/focus' type='unavailable'/>`);
+    await focus.ping();
   }
 
   // False where he left before.
@@ -214,6 +222,8 @@ class Meeting {
     for (const room of this.rooms) {
       await this.focus.ping();
       await room.queue;
+      room.occupants.clear();
+      await room.close(); // where nobody came in after it was opened
     }
     return this;
   }

@@ -10,7 +10,7 @@ const { within } = require('../../lib/wait');
 const { of, item } = require('../../lib/stanza');
 const { Meeting } = require('./meeting');
 
-const GONE_MS = 8000;
+const GONE_MS = 20000;
 
 scenario('two instances', { timeout: 240000 }, (d, it) => {
   let second;

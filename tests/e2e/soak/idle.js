@@ -1,0 +1,98 @@
+// Streams that only ping, as thousands of browser tabs do: what one costs, and that it stays at that.
+//
+//   node idle.js [STREAMS [ROUNDS]]     a round is one ping of each; at one each 10 s an hour has 360
+'use strict';
+const { Deployment } = require('../lib/deployment');
+const { Light } = require('../lib/light');
+const { SMALL_QUARANTINE, residentKiB, processorMs, hardFileLimit, inParallel, main } = require('../lib/measure');
+
+const SPARE_FILES = 120; // of the process besides its streams
+const GROWTH_KIB = 1024; // what the allocator may still take after the first rounds
+
+class Idle {
+  constructor(streams, rounds, log) {
+    Object.assign(this, { streams, rounds, log, wrong: [], stall: 0, pings: 0 });
+  }
+
+  async start() {
+    this.d = new Deployment({
+      config: { limits: { connections: this.streams + 10, connections_per_ip: 0 } },
+      env: SMALL_QUARANTINE,
+    });
+    await this.d.start();
+    this.pid = this.d.vestibule.program.pid;
+  }
+
+  async #login() {
+    const clients = Array.from({ length: this.streams }, (_, i) => new Light(`idle${i}`));
+    let done = 0;
+    await inParallel(clients, 64, async (client) => {
+      await client.open({ port: this.d.ports.vestibule, host: this.d.domain });
+      await client.login();
+      if (++done % 1000 === 0) this.log(`${done} streams, ${residentKiB(this.pid)} KiB`);
+    });
+    return clients;
+  }
+
+  async #round(clients) {
+    await inParallel(clients, 256, async (client) => {
+      const since = Date.now();
+      await client.ping();
+      this.pings++;
+      this.stall = Math.max(this.stall, Date.now() - since);
+    });
+  }
+
+  async run() {
+    const before = residentKiB(this.pid);
+    this.clients = await this.#login();
+    const resident = [residentKiB(this.pid)];
+    const start = { cpu: processorMs(this.pid), at: Date.now() };
+    for (let round = 0; round < this.rounds; round++) {
+      await this.#round(this.clients);
+      resident.push(residentKiB(this.pid));
+      if (round % 10 === 0) this.log(`round ${round}: ${resident.at(-1)} KiB`);
+    }
+    const cpu = processorMs(this.pid) - start.cpu;
+    const quiet = await this.#quiet();
+    const growth = resident.at(-1) - resident[Math.min(3, resident.length - 1)];
+    if (growth > GROWTH_KIB) this.wrong.push(`it grew by ${growth} KiB`);
+    const lost = this.clients.filter((client) => client.isClosed).length;
+    return {
+      streams: this.streams, hours_of_pings: this.rounds / 360, stanzas: this.pings, delivered: this.pings, lost, duplicated: 0,
+      rooms_leaked: Object.keys(await this.d.prosody.control('rooms')).length, longest_stall_ms: this.stall,
+      kib_per_stream: (resident.at(-1) - before) / this.streams, growth_kib: growth, resident_kib: resident.at(-1),
+      cpu_us_per_ping: (cpu * 1000) / this.pings, cpu_share_when_quiet: quiet, wrong: this.wrong,
+    };
+  }
+
+  // Nobody says anything: what the clock alone costs. Time is what is measured here.
+  async #quiet() {
+    const cpu = processorMs(this.pid);
+    const ms = 5000;
+    await new Promise((resolve) => { setTimeout(resolve, ms); });
+    return (processorMs(this.pid) - cpu) / ms;
+  }
+
+  async stop() {
+    for (const client of this.clients || []) client.drop();
+    await this.d.stop();
+  }
+}
+
+async function soak({ streams = 10000, rounds = 40, log = () => {} } = {}) {
+  const limit = hardFileLimit();
+  const possible = Math.min(streams, Math.floor((limit - SPARE_FILES) / 2));
+  if (possible < streams) log(`only ${possible} streams instead of ${streams}: the hard limit of open files is ${limit}, each takes two`);
+  const run = new Idle(possible, rounds, log);
+  try {
+    await run.start();
+    return await run.run();
+  } finally {
+    await run.stop();
+  }
+}
+
+module.exports = { soak };
+
+if (require.main === module) main(__filename, ([streams, rounds], log) => soak({ streams, rounds, log }));

@@ -1,0 +1,169 @@
+// A storm of joins: users who ask for the lobby and users who do not come to many rooms within seconds,
+// and then all of them to one. Each must get what his token asks for, by no more questions to Prosody
+// than that takes, and the memory it took must come back.
+//
+//   node storm.js [USERS [ROOMS [SECONDS]]]
+'use strict';
+const { Deployment } = require('../lib/deployment');
+const { Light } = require('../lib/light');
+const { joinStanza } = require('../lib/stanza');
+const { token } = require('../lib/token');
+const { residentKiB, SMALL_QUARANTINE, percentile, inParallel, main } = require('../lib/measure');
+
+const REQUESTS_A_ROOM = 7; // a form and three lists, the submit, the form again; and one form more in a race
+
+class User extends Light {
+  constructor(storm, index) {
+    super(`user${index}`, (text) => this.#heard(text));
+    Object.assign(this, { storm, index, isAsker: index % 2 === 0, nick: `n${index}` });
+  }
+
+  #heard(text) {
+    if (!this.room || !text.startsWith('<presence')) return;
+    const from = /\sfrom=['"]([^'"]*)['"]/.exec(text);
+    if (!from || !from[1].startsWith(this.room)) return;
+    if (/\stype=['"]error['"]/.test(text)) this.#came(/<lobbyroom/.test(text) ? 'lobby' : text);
+    else if (from[1] !== `${this.room}/${this.nick}`) return;
+    else if (/\stype=['"]unavailable['"]/.test(text)) this.#left(text);
+    else if (!this.outcome) this.#came('inside');
+  }
+
+  #came(outcome) {
+    if (this.outcome) this.storm.duplicated++;
+    this.outcome = outcome;
+    this.took = Date.now() - this.since;
+    this.settled();
+  }
+
+  #left(text) {
+    if (!this.isLeaving) this.storm.wrong.push(`${this.name} was thrown out: ${text}`);
+    else this.gone();
+  }
+
+  join(room) {
+    Object.assign(this, { room, outcome: null, isLeaving: false, since: Date.now() });
+    const settled = new Promise((resolve) => { this.settled = resolve; });
+    this.closed.then(() => this.settled());
+    this.send(joinStanza(room, { nick: this.nick, name: this.name }));
+    return settled;
+  }
+
+  async leave() {
+    if (this.outcome === 'inside' && !this.isClosed) {
+      const gone = new Promise((resolve) => { this.gone = resolve; });
+      this.isLeaving = true;
+      this.send(`<presence xmlns='jabber:client' to='${this.room}/${this.nick}' type='unavailable'/>`);
+      await Promise.race([gone, this.closed]);
+    }
+    this.room = null;
+  }
+}
+
+class Storm {
+  constructor({ users, rooms, seconds, log }) {
+    Object.assign(this, { users, rooms, seconds, log, wrong: [], duplicated: 0 });
+  }
+
+  async start() {
+    this.d = new Deployment({
+      config: { limits: { connections: this.users + 10, connections_per_ip: 0 }, lobby: { hold_timeout: '15s' } }, env: SMALL_QUARANTINE,
+    });
+    await this.d.start();
+    this.people = Array.from({ length: this.users }, (_, i) => new User(this, i));
+    await inParallel(this.people, 32, async (user) => {
+      const query = `token=${token(this.d.domain, '*', user.isAsker ? { lobby: true } : {})}`;
+      await user.open({ port: this.d.ports.vestibule, host: this.d.domain, query });
+      await user.login();
+    });
+    this.base = residentKiB(this.d.vestibule.program.pid);
+    this.log(`${this.users} users are logged in, ${this.base} KiB`);
+  }
+
+  async #asked() {
+    const counts = await this.d.prosody.control('asked', { jid: this.d.service });
+    return Object.values(counts).reduce((sum, count) => sum + count, 0);
+  }
+
+  // Spread over the time as a storm is; the wait is what makes it one.
+  async #run(name, rooms, seconds) {
+    const pid = this.d.vestibule.program.pid;
+    const focus = await this.d.focus();
+    for (const room of rooms) {
+      await focus.createRoom(room);
+      focus.received.length = 0;
+    }
+    focus.onStanza = () => { focus.received.length = 0; };
+    const askedBefore = await this.#asked();
+    const start = Date.now();
+    await Promise.all(this.people.map(async (user, i) => {
+      await new Promise((resolve) => { setTimeout(resolve, (i / this.people.length) * seconds * 1000); });
+      await user.join(rooms[(i >> 1) % rooms.length]);
+    }));
+    const all = Date.now() - start;
+    const peak = residentKiB(pid);
+    const asked = (await this.#asked()) - askedBefore;
+    for (const user of this.people) {
+      if (user.outcome !== (user.isAsker ? 'lobby' : 'inside')) this.wrong.push(`${name}: ${user.name}: ${user.outcome}`);
+    }
+    const plain = this.people.filter((user) => !user.isAsker).length;
+    const allowed = rooms.length * REQUESTS_A_ROOM + plain;
+    if (asked > allowed) this.wrong.push(`${name}: Prosody was asked ${asked} times, where ${allowed} do`);
+    const times = (isAsker) => this.people.filter((user) => user.isAsker === isAsker).map((user) => user.took);
+    const told = {
+      all_settled_ms: all, service_stanzas: asked, service_stanzas_allowed: allowed, peak_kib: peak,
+      ...Object.fromEntries([['lobby', true], ['plain', false]].flatMap(([kind, isAsker]) => [0.5, 0.99, 1].map((share) =>
+        [`${kind}_p${share * 100}_ms`, percentile(times(isAsker), share)]))),
+    };
+    this.log(`${name}: ${JSON.stringify(told)}`);
+    await this.#end(rooms, focus);
+    return told;
+  }
+
+  async #end(rooms, focus) {
+    await inParallel(this.people, 100, (user) => user.leave());
+    focus.onStanza = undefined;
+    for (const room of rooms) focus.raw(`<presence xmlns='jabber:client' to='${room}/focus' type='unavailable'/>`);
+    await focus.ping();
+    const end = Date.now() + 20000;
+    let left;
+    do left = Object.keys(await this.d.prosody.control('rooms')).length;
+    while (left && Date.now() < end);
+    this.leaked = left;
+    if (left) this.wrong.push(`${left} rooms are left`);
+  }
+
+  async run() {
+    const many = Array.from({ length: this.rooms }, (_, i) => `storm${i}@${this.d.muc}`);
+    const spread = await this.#run('many rooms', many, this.seconds);
+    const one = await this.#run('one room', [`crowd@${this.d.muc}`], this.seconds);
+    await inParallel(this.people, 100, (user) => user.ping());
+    const after = residentKiB(this.d.vestibule.program.pid);
+    const sent = this.people.reduce((sum, user) => sum + user.sent, 0);
+    const got = this.people.reduce((sum, user) => sum + user.got, 0);
+    const lost = this.people.filter((user) => user.isClosed || !user.outcome).length;
+    return {
+      users: this.users, stanzas: sent, delivered: got, lost, duplicated: this.duplicated, rooms_leaked: this.leaked,
+      longest_stall_ms: Math.max(spread.lobby_p100_ms, spread.plain_p100_ms, one.lobby_p100_ms, one.plain_p100_ms),
+      many_rooms: spread, one_room: one, base_kib: this.base, after_kib: after, wrong: this.wrong.slice(0, 20),
+    };
+  }
+
+  async stop() {
+    for (const user of this.people || []) user.drop();
+    await this.d.stop();
+  }
+}
+
+async function soak({ users = 1000, rooms = 100, seconds = 10, log = () => {} } = {}) {
+  const run = new Storm({ users, rooms, seconds, log });
+  try {
+    await run.start();
+    return await run.run();
+  } finally {
+    await run.stop();
+  }
+}
+
+module.exports = { soak };
+
+if (require.main === module) main(__filename, ([users, rooms, seconds], log) => soak({ users, rooms, seconds, log }));
