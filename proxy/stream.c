@@ -143,12 +143,12 @@ static void tell_error(struct stream *s, const char *condition, const char *text
  * that broke may be resumed. Unless the counts of both ends differ: another instance would take one
  * for the other, and lose a stanza in silence, so the session is over and the client begins a new
  * one. */
-static void close_server(struct stream *s, const struct close_kind *kind, bool is_uneven,
+static void close_server(struct stream *s, const struct close_kind *kind, bool is_over,
                          uint16_t code, const char *text, size_t len)
 {
     struct buf out = BUF_INIT;
 
-    if ((kind->error && kind->error[0]) || is_uneven) {
+    if (is_over) {
         framing_close(&out);
         if (!out.failed)
             wsock_send(s->server, out.data, out.len);
@@ -188,12 +188,14 @@ static void end(struct stream *s, enum close_reason reason, const char *detail, 
 {
     const struct close_kind *kind = &close_kinds[reason];
     bool is_uneven = s->server && s->session && !sm_is_even(&s->session->sm);
+    /* Who was silent may be cut off, and come back to his session by another way. */
+    bool is_over = is_uneven || (kind->error && reason != CLOSE_IDLE);
 
     if (s->state == STREAM_ENDED)
         return;
     log_end(s, reason, detail);
     s->state = STREAM_ENDED;
-    leave(s, s->is_closing || kind->error || is_uneven);
+    leave(s, s->is_closing || is_over);
     if (s->upstream)
         upstream_cancel(s->upstream);
     s->upstream = NULL;
@@ -208,7 +210,7 @@ static void end(struct stream *s, enum close_reason reason, const char *detail, 
                         kind->code == CLOSE_CARRIED ? len : strlen(kind->text));
     s->client = NULL;
     if (s->server)
-        close_server(s, kind, is_uneven, code, text, len);
+        close_server(s, kind, is_over, code, text, len);
     loop_defer(s->proxy->loop, &s->release);
 }
 

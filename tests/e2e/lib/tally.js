@@ -18,9 +18,9 @@ class Tally {
     const peer = new Peer(name, {
       heard: (el) => this.#heard(el), wrong: (text) => this.wrong.push(text),
     });
-    peer.where = this.d.address(options);
+    peer.options = options;
     this.peers.push(peer);
-    await peer.begin(peer.where, this.d.domain);
+    await peer.begin(this.d.address(options), this.d.domain);
     return peer;
   }
 
@@ -49,11 +49,12 @@ class Tally {
     }
   }
 
-  // As after a network that is gone: each goes on with its session.
-  async resume(where) {
+  // Each goes on with its session, whatever became of its connection.
+  async resume(options = {}) {
     for (const peer of this.peers) {
       peer.drop();
-      await peer.resume(where ?? peer.where, this.d.domain);
+      const parameters = { ...peer.options.parameters, ...options.parameters, previd: peer.id };
+      await peer.resume(this.d.address({ ...peer.options, ...options, parameters }), this.d.domain);
     }
   }
 

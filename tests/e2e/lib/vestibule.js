@@ -13,7 +13,8 @@ const SANITIZER = /(Address|Leak|Memory|UndefinedBehavior)Sanitizer|runtime erro
 const LEVEL = /^\S+ +(ERROR|WARN)\b|"level":"(error|warn)"/i;
 
 class Vestibule {
-  // place: {dir, domain, port, upstream}; config goes over the configuration every scenario has.
+  // place: {dir, domain, port, upstream, wrapper (words before the program's name)}; config goes over the
+  // configuration every scenario has.
   constructor(place, config = {}, env = {}) {
     Object.assign(this, place);
     this.env = env;
@@ -39,10 +40,32 @@ class Vestibule {
 
   // isServed false: do not wait for the service account, it is not to log in.
   async start({ isServed = true } = {}) {
-    this.program = new Program('vestibule', binary, ['-c', this.file], { env: this.env });
+    const [command, ...args] = [...(this.wrapper || []), binary, '-c', this.file];
+    this.program = new Program('vestibule', command, args, { env: this.env });
     await this.program.waitForLine(/listening on/);
     if (isServed) await this.program.waitForLine(LOGGED_IN);
     return this;
+  }
+
+  // As a crash: nothing is said or written any more.
+  async kill() {
+    this.program.signal('SIGKILL');
+    await this.program.exited;
+  }
+
+  // Puts config over the configuration, for the next start or reload.
+  reconfigure(config) {
+    this.config = merge(this.config, config);
+    this.#file('vestibule.yaml', toYaml(this.config));
+  }
+
+  // SIGHUP, with that put over the configuration; whether it was taken.
+  async reload(config = {}) {
+    this.reconfigure(config);
+    const from = this.lines.length;
+    this.program.signal('SIGHUP');
+    const line = await this.waitForLog(/\[reload\] the (configuration was read again|old configuration stays)/, { from });
+    return /was read again/.test(line);
   }
 
   get lines() {

@@ -11,8 +11,8 @@ const refused = ({ error }) => assert.deepEqual([error.type, error.condition], [
 
 // Nobody is in any room any more.
 async function allLeave(d) {
-  for (const client of d.clients) if (client !== await d.jicofo) await client.close();
   await (await d.focus()).close();
+  for (const client of d.clients) await client.close();
   d.jicofo = undefined;
   return leakedRooms(d);
 }

@@ -1,0 +1,99 @@
+// The service account in trouble with Prosody: throttled, ended by a stream error, its password refused.
+'use strict';
+const assert = require('node:assert/strict');
+const { scenario } = require('../../lib/scenario');
+const { item, of } = require('../../lib/stanza');
+const { Tally, leakedRooms } = require('../../lib/tally');
+const { timed } = require('../../lib/wait');
+
+const HOLD_MS = 8000; // what nobody waits for in vain
+const config = { lobby: { hold_timeout: `${HOLD_MS}ms` } };
+const DOWN = /service account is not logged in/;
+
+const refused = ({ error }) => assert.deepEqual([error.type, error.condition], ['wait', 'service-unavailable']);
+
+for (const [name, change, because] of [
+  ['a password that is refused', { password: 'wrong', password_file: undefined }, 'login was refused'],
+  ['no account configured', { jid: undefined, password_file: undefined }, 'no service account is configured'],
+]) {
+  scenario(name, { config: { ...config, service: change }, isServed: false, expect: [DOWN, /no service\.jid/] }, (d, it) => {
+    it('lobby users are refused at once, as waiting would not help, and each line says why', async () => {
+      await d.vestibule.waitForLog(/service account is not logged in|no service\.jid/);
+      const room = await d.room();
+      const from = d.vestibule.lines.length;
+      const [result, ms] = await timed((await d.asker(room, 'asker')).join(room));
+      refused(result);
+      assert.ok(ms < HOLD_MS / 4, `took ${ms} ms`);
+      assert.match(await d.vestibule.waitForLog(/join .*applicant=lobby/, { from }), new RegExp(because));
+      await (await d.guest(room, 'guest')).enter(room);
+      await (await d.plain(room, 'plain')).enter(room);
+    });
+  });
+}
+
+scenario('the service account and Prosody', { config, recorder: true, expect: [DOWN] }, (d, it) => {
+  const loggedIn = (from) => d.vestibule.waitForLog(/logged in as/, { from, timeout: 30000 });
+
+  it('a login that is refused for a while only is waited for', async () => {
+    const room = await d.room();
+    const from = d.vestibule.lines.length;
+    const service = d.recorder.wires[0];
+    service.inject('<stream:error xmlns:stream=\'http://etherx.jabber.org/streams\'><reset xmlns=\'urn:ietf:params:xml:ns:xmpp-streams\'/></stream:error>');
+    await d.vestibule.waitForLog(DOWN, { from });
+    const asker = await d.asker(room, 'asker'); // he joins while it is away, or just back
+    await asker.enterLobby(room);
+    await loggedIn(from);
+  });
+
+  for (const condition of ['conflict', 'policy-violation', 'reset']) {
+    it(`Prosody ends its stream (${condition}): the log says so, it is back by itself, and nobody notices`, async (t) => {
+      const room = await d.room();
+      const tally = new Tally(d);
+      for (const name of ['one', 'two']) await tally.peer(name);
+      await (await d.asker(room, 'before')).enterLobby(room);
+      const from = d.vestibule.lines.length;
+      tally.say(5);
+      assert.equal(await d.prosody.control('stop', { jid: d.service, condition }), 1);
+      tally.say(5);
+      const line = await d.vestibule.waitForLog(DOWN, { from });
+      assert.match(line, new RegExp(`Prosody ended its stream: ${condition}`));
+      const plain = await d.plain(room, 'plain'); // forwarded without the service, or granted
+      await plain.join(room);
+      await loggedIn(from);
+      const next = await d.room();
+      await (await d.asker(next, 'after')).enterLobby(next);
+      await tally.account(t);
+    });
+  }
+
+  it('no room is left behind', async (t) => {
+    await (await d.focus()).close();
+    for (const client of d.clients) await client.close();
+    const leaked = await leakedRooms(d);
+    t.diagnostic(`rooms leaked ${leaked.length}`);
+    assert.deepEqual(leaked, []);
+  });
+});
+
+// What wire fact 32 says of accounts that are not in unlimited_jids: requests are read as slowly as this.
+const PEOPLE = 40;
+scenario('the service account is throttled', { prosody: { C2S_RATE: '10kb/s' } }, (d, it) => {
+  it(`a lobby is turned on in a room of ${PEOPLE} all the same, and nobody is thrown out`, async (t) => {
+    const room = await d.room();
+    const people = await Promise.all(Array.from({ length: PEOPLE }, (_, i) => d.guest(room, `guest${i}`, { deflate: false })));
+    for (const person of people) await person.enter(room);
+    const asker = await d.asker(room, 'asker');
+    const [, ms] = await timed(asker.enterLobby(room));
+    for (const person of people) {
+      await person.waitFor('being a member', (el) => of.selfPresence(`${room}/${person.nick}`)(el) && item(el).affiliation === 'member');
+      assert.ok(!person.heard(of.left(`${room}/${person.nick}`)));
+    }
+    assert.equal((await d.prosody.control('sessions', { jid: d.service })), 1);
+    t.diagnostic(`thrown out 0 of ${PEOPLE}, turned on within ${Math.round(ms)} ms`);
+    await (await d.focus()).close();
+    for (const person of d.clients) person.socket.terminate();
+    const leaked = await leakedRooms(d);
+    t.diagnostic(`rooms leaked ${leaked.length}`);
+    assert.deepEqual(leaked, []);
+  });
+});
