@@ -16,7 +16,7 @@ class Idle {
 
   async start() {
     this.d = new Deployment({
-      config: { limits: { connections: this.streams + 10, connections_per_ip: 0 } },
+      config: { limits: { connections: this.streams + 10, connections_per_ip: 0, handshake_timeout: '120s' } },
       env: SMALL_QUARANTINE,
     });
     await this.d.start();
@@ -26,7 +26,7 @@ class Idle {
   async #login() {
     const clients = Array.from({ length: this.streams }, (_, i) => new Light(`idle${i}`));
     let done = 0;
-    await inParallel(clients, 64, async (client) => {
+    await inParallel(clients, 16, async (client) => {
       await client.open({ port: this.d.ports.vestibule, host: this.d.domain });
       await client.login();
       if (++done % 1000 === 0) this.log(`${done} streams, ${residentKiB(this.pid)} KiB`);

@@ -8,7 +8,7 @@ const { Deployment } = require('../lib/deployment');
 const { Light } = require('../lib/light');
 const { joinStanza } = require('../lib/stanza');
 const { token } = require('../lib/token');
-const { residentKiB, SMALL_QUARANTINE, percentile, inParallel, main } = require('../lib/measure');
+const { residentKiB, processorMs, SMALL_QUARANTINE, percentile, inParallel, main } = require('../lib/measure');
 
 const REQUESTS_A_ROOM = 7; // a form and three lists, the submit, the form again; and one form more in a race
 
@@ -61,7 +61,7 @@ class User extends Light {
 
 class Storm {
   constructor({ users, rooms, seconds, log }) {
-    Object.assign(this, { users, rooms, seconds, log, wrong: [], duplicated: 0 });
+    Object.assign(this, { users, rooms, seconds, log, wrong: [], duplicated: 0, everybody: [] });
   }
 
   async start() {
@@ -69,14 +69,20 @@ class Storm {
       config: { limits: { connections: this.users + 10, connections_per_ip: 0 }, lobby: { hold_timeout: '15s' } }, env: SMALL_QUARANTINE,
     });
     await this.d.start();
+    await this.#login();
+    this.base = residentKiB(this.d.vestibule.program.pid);
+    this.log(`${this.users} users are logged in, ${this.base} KiB`);
+  }
+
+  async #login() {
+    for (const user of this.people || []) user.drop();
     this.people = Array.from({ length: this.users }, (_, i) => new User(this, i));
     await inParallel(this.people, 32, async (user) => {
       const query = `token=${token(this.d.domain, '*', user.isAsker ? { lobby: true } : {})}`;
       await user.open({ port: this.d.ports.vestibule, host: this.d.domain, query });
       await user.login();
     });
-    this.base = residentKiB(this.d.vestibule.program.pid);
-    this.log(`${this.users} users are logged in, ${this.base} KiB`);
+    this.everybody.push(...this.people);
   }
 
   async #asked() {
@@ -94,6 +100,8 @@ class Storm {
     }
     focus.onStanza = () => { focus.received.length = 0; };
     const askedBefore = await this.#asked();
+    const programs = { vestibule: pid, prosody: this.d.prosody.program.pid };
+    const cpu = Object.entries(programs).map(([name, id]) => [`${name}_cpu_ms`, processorMs(id)]);
     const start = Date.now();
     await Promise.all(this.people.map(async (user, i) => {
       await new Promise((resolve) => { setTimeout(resolve, (i / this.people.length) * seconds * 1000); });
@@ -101,6 +109,7 @@ class Storm {
     }));
     const all = Date.now() - start;
     const peak = residentKiB(pid);
+    const used = cpu.map(([key, before], i) => [key, processorMs(Object.values(programs)[i]) - before]);
     const asked = (await this.#asked()) - askedBefore;
     for (const user of this.people) {
       if (user.outcome !== (user.isAsker ? 'lobby' : 'inside')) this.wrong.push(`${name}: ${user.name}: ${user.outcome}`);
@@ -110,7 +119,7 @@ class Storm {
     if (asked > allowed) this.wrong.push(`${name}: Prosody was asked ${asked} times, where ${allowed} do`);
     const times = (isAsker) => this.people.filter((user) => user.isAsker === isAsker).map((user) => user.took);
     const told = {
-      all_settled_ms: all, service_stanzas: asked, service_stanzas_allowed: allowed, peak_kib: peak,
+      all_settled_ms: all, service_stanzas: asked, service_stanzas_allowed: allowed, peak_kib: peak, ...Object.fromEntries(used),
       ...Object.fromEntries([['lobby', true], ['plain', false]].flatMap(([kind, isAsker]) => [0.5, 0.99, 1].map((share) =>
         [`${kind}_p${share * 100}_ms`, percentile(times(isAsker), share)]))),
     };
@@ -132,17 +141,23 @@ class Storm {
     if (left) this.wrong.push(`${left} rooms are left`);
   }
 
+  #lose() {
+    this.lost = (this.lost || 0) + this.people.filter((user) => user.isClosed || !user.outcome).length;
+  }
+
   async run() {
     const many = Array.from({ length: this.rooms }, (_, i) => `storm${i}@${this.d.muc}`);
     const spread = await this.#run('many rooms', many, this.seconds);
+    this.#lose();
+    await this.#login(); // a JID that was nowhere yet needs no look at what it may do
     const one = await this.#run('one room', [`crowd@${this.d.muc}`], this.seconds);
     await inParallel(this.people, 100, (user) => user.ping());
     const after = residentKiB(this.d.vestibule.program.pid);
-    const sent = this.people.reduce((sum, user) => sum + user.sent, 0);
-    const got = this.people.reduce((sum, user) => sum + user.got, 0);
-    const lost = this.people.filter((user) => user.isClosed || !user.outcome).length;
+    const sent = this.everybody.reduce((sum, user) => sum + user.sent, 0);
+    const got = this.everybody.reduce((sum, user) => sum + user.got, 0);
+    this.#lose();
     return {
-      users: this.users, stanzas: sent, delivered: got, lost, duplicated: this.duplicated, rooms_leaked: this.leaked,
+      users: this.users, stanzas: sent, delivered: got, lost: this.lost, duplicated: this.duplicated, rooms_leaked: this.leaked,
       longest_stall_ms: Math.max(spread.lobby_p100_ms, spread.plain_p100_ms, one.lobby_p100_ms, one.plain_p100_ms),
       many_rooms: spread, one_room: one, base_kib: this.base, after_kib: after, wrong: this.wrong.slice(0, 20),
     };
