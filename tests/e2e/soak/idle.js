@@ -69,7 +69,7 @@ class Idle {
   // Nobody says anything: what the clock alone costs. Time is what is measured here.
   async #quiet() {
     const cpu = processorMs(this.pid);
-    const ms = 5000;
+    const ms = 2000;
     await new Promise((resolve) => { setTimeout(resolve, ms); });
     return (processorMs(this.pid) - cpu) / ms;
   }

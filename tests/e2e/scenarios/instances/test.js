@@ -83,7 +83,7 @@ scenario('two instances', { timeout: 240000 }, (d, it) => {
     await host.leave(room);
     await (await d.focus()).leaveRoom(room);
     await d.vestibule.waitForLog(/held by another instance/, { from });
-    await second.waitForLog(new RegExp(`${room}\\S* was held`));
+    await second.waitForLog(new RegExp(`was held.*room=${room}`));
     await waits.ping();
     assert.ok(!waits.heard(of.left(`${lobby}/${waits.nick}`)), 'the lobby went away');
     assert.equal((await d.state(room)).persistent, true);
@@ -100,9 +100,9 @@ scenario('two instances', { timeout: 240000 }, (d, it) => {
     await isGone([room, lobby]);
   });
 
-  for (const seed of [1, 2, 3]) {
+  for (const seed of [1, 2]) {
     it(`people who come and go at random, seed ${process.env.SEED || seed}`, async () => {
-      const meeting = await new Meeting(d, { ports, seed: Number(process.env.SEED || seed), steps: Number(process.env.STEPS || 250) }).run();
+      const meeting = await new Meeting(d, { ports, seed: Number(process.env.SEED || seed), steps: Number(process.env.STEPS || 200) }).run();
       assert.deepEqual(meeting.wrong, []);
       assert.ok(meeting.count.entered > 20 && meeting.count.waited > 5, JSON.stringify(meeting.count));
       const lobbies = meeting.rooms.map(({ jid }) => jid.replace(d.muc, `lobby.${d.domain}`));
