@@ -341,8 +341,8 @@ static int64_t deadline(const struct join *join)
 
 void joins_expire(struct room *room, int64_t now)
 {
-    const char *reason = room_can_ask(room, now) ? "Prosody did not answer in time"
-                                                 : service_is_away(room);
+    const char *reason =
+        room_can_ask(room, now) ? "Prosody did not answer in time" : service_is_away(room);
     struct join *join, *next;
 
     for (join = TAILQ_FIRST(&room->held); join != NULL; join = next) {
@@ -377,7 +377,8 @@ int64_t joins_forwarded_at(const struct room *room, const struct session *sessio
 {
     const struct join *join;
 
-    TAILQ_FOREACH(join, &room->in_flight, room_link) /* forwarded first, answered first */
+    /* Forwarded first, answered first. */
+    TAILQ_FOREACH(join, &room->in_flight, room_link)
     {
         if (join->session == session) {
             return join->until - IN_FLIGHT_MS;
