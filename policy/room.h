@@ -201,6 +201,7 @@ struct room {
     int64_t release_pause; /* before the next try */
     bool release_failed;   /* and told */
     unsigned give_back_tries;
+    bool occupied; /* by others than ours, as seen when shutting down */
 
     int64_t due;
 };

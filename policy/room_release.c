@@ -9,6 +9,9 @@
 
 #define LOOK_AGAIN_MS 2000
 #define PAUSE_MAX_MS 60000
+/* Clients of the process that is gone take seconds to come back; until then nobody sees who waits.
+ */
+#define COMING_BACK_MS 10000
 #define NOT_EMPTY (-1)
 #define GIVE_BACK_TRIES_MAX 3 /* the stop is near, nothing is kept trying */
 
@@ -18,6 +21,9 @@ bool release_wanted(const struct room *room)
     if (room->rooms->handing_over ||
         (room->adopted && room->rooms->strangers > 0 && !room->rooms->stopping)) {
         return false;
+    }
+    if (room->rooms->stopping && room->occupied) {
+        return false; /* given back instead */
     }
     return room->persistent && room->inside == 0 && (room->outside == 0 || room->rooms->stopping) &&
            TAILQ_EMPTY(&room->held) && TAILQ_EMPTY(&room->in_flight);
@@ -31,6 +37,11 @@ void release_reset(struct room *room)
     room->release_failed = false;
 }
 
+static int64_t earliest(const struct room *room)
+{
+    return room->adopted && !room->rooms->stopping ? room->adopted_at + COMING_BACK_MS : INT64_MIN;
+}
+
 bool release_is_due(struct room *room, int64_t now)
 {
     if (!release_wanted(room)) {
@@ -39,15 +50,17 @@ bool release_is_due(struct room *room, int64_t now)
     if (room->empty_since == NOT_EMPTY) {
         room->empty_since = now;
     }
-    return room_can_ask(room, now) && now >= room->release_at;
+    return room_can_ask(room, now) && now >= room->release_at && now >= earliest(room);
 }
 
 int64_t release_due(const struct room *room)
 {
+    int64_t at = room->release_at > room->retry_at ? room->release_at : room->retry_at;
+
     if (room->step != ROOM_IDLE || !release_wanted(room) || !room->rooms->service_up) {
         return INT64_MAX;
     }
-    return room->release_at > room->retry_at ? room->release_at : room->retry_at;
+    return at > earliest(room) ? at : earliest(room);
 }
 
 enum step_result release_begin(struct room *room)
@@ -102,6 +115,11 @@ enum step_result step_checking(struct room *room, const struct room_answer *answ
     if (answer->status != ANSWER_OK) {
         return release_failed(room, "the occupant list", answer, now);
     }
+    if (answer->occupants_len > 0 && room->rooms->stopping) {
+        room->occupied = true; /* nobody of ours, and nobody will look again */
+        room_enter_step(room, ROOM_IDLE);
+        return STEP_MORE;
+    }
     if (answer->occupants_len > 0) {
         return look_again(room, LOOK_AGAIN_MS, now); /* focus leaves last, or others' users */
     }
@@ -138,7 +156,7 @@ enum step_result step_destroying(struct room *room, const struct room_answer *an
 bool give_back_is_due(const struct room *room, int64_t now)
 {
     return room->rooms->stopping && !room->rooms->handing_over && room->persistent &&
-           room->inside > 0 && room->give_back_tries < GIVE_BACK_TRIES_MAX &&
+           (room->inside > 0 || room->occupied) && room->give_back_tries < GIVE_BACK_TRIES_MAX &&
            room_can_ask(room, now);
 }
 

@@ -308,6 +308,7 @@ void rooms_adopt(struct rooms *rooms, const char *room_name, int64_t now)
     if (room != NULL) {
         room_set_persistent(room, true);
         room->adopted = true;
+        room->adopted_at = now;
         room_run(room, NULL, now);
     }
 }

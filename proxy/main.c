@@ -159,7 +159,6 @@ static void release_owner_sets(struct deferred *work)
 static void on_room_found(void *ctx, const char *name)
 {
     struct proxy *p = ctx;
-    char shown[LOG_FIELD_MAX];
     struct jid address;
     struct muc_room room;
     bool no_memory = false;
@@ -169,16 +168,14 @@ static void on_room_found(void *ctx, const char *name)
         place = muc_locate(&p->config->xmpp, &address, &room, &no_memory);
         jid_done(&address);
     }
-    log_quote(shown, sizeof shown, name, strlen(name));
     if (place == MUC_MAIN && strcmp(room.jid, name) == 0) {
-        log_line(LOG_LEVEL_INFO, "state",
-                 "%s was held when an earlier process ended; it is released "
-                 "once it is empty",
-                 shown);
+        log_event(LOG_LEVEL_INFO, "state",
+                  "a room was held when an earlier process ended; it is released once it is empty",
+                  {"room", name});
         rooms_adopt(p->rooms, name, loop_now(p->loop));
     } else if (!no_memory) {
-        log_line(LOG_LEVEL_WARN, "state",
-                 "state.file has %s, which is no room of xmpp.muc: taken out", shown);
+        log_event(LOG_LEVEL_WARN, "state",
+                  "state.file has a row that is no room of xmpp.muc: taken out", {"row", name});
         state_release(p->state, name);
     }
     if (place != MUC_ELSEWHERE)

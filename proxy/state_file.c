@@ -221,6 +221,9 @@ bool state_file_open(struct state_file *f)
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                         NULL) != SQLITE_OK) {
         fails(f, "it cannot be opened");
+    } else if (sqlite3_db_readonly(f->db, "main") == 1) {
+        /* Reading on, SQLite would make the files beside it read-only as well. */
+        snprintf(f->problem, sizeof f->problem, "it may only be read%s", hint(SQLITE_READONLY));
     } else if (prepare(f)) {
         bool had_slot = f->slot != NO_SLOT;
 

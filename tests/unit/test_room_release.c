@@ -213,7 +213,9 @@ static const struct scenario scenarios[] = {
     {"left behind by an earlier run", STEPS(
         {"adopt", ""},
         {"persistent 1", ""},
-        {"up", "roles"},
+        {"up", ""}, /* who was there comes back first */
+        {"+9999", ""},
+        {"+1", "roles"},
         {"roles focus:owner", ""},
         {"+1000", ""},
         {"join ann plain", "form"},
@@ -253,6 +255,20 @@ static const struct scenario scenarios[] = {
         TURNED_ON,
         {"refused lou lobby", ""},
         {"lobby lou", ""},
+        {"shutdown", "roles"},
+        {"roles", "destroy"},
+        {"ok", "*released"})},
+    {"shut down while others are inside", STEPS(
+        TURNED_ON,
+        {"gone lou", "roles"},
+        {"shutdown", ""},
+        {"roles focus:owner", "form"},
+        {"form on", "submit-"},
+        {"ok", "*given"},
+        {"persistent 0", ""})},
+    {"left behind by an earlier run, and shut down at once", STEPS(
+        {"adopt", ""},
+        {"up", ""},
         {"shutdown", "roles"},
         {"roles", "destroy"},
         {"ok", "*released"})},

@@ -53,6 +53,17 @@ class Direction {
       .finally(() => this.waiters.delete(look));
   }
 
+  // Calls back as soon as such a message is complete, before its last bytes go on: once, of those to come.
+  onMessage(predicate, callback) {
+    const from = this.messages.length;
+    const look = () => {
+      if (!this.messages.slice(from).some(predicate)) return;
+      this.waiters.delete(look);
+      callback();
+    };
+    this.waiters.add(look);
+  }
+
   message(what, predicate, timeout) {
     return this.waitFor(what, () => this.messages.find(predicate), timeout);
   }
@@ -76,7 +87,8 @@ class Wire {
   #pipe(from, to, direction) {
     from.on('data', (data) => {
       direction.feed(data);
-      if (!from.isMuted && to.writable && !to.write(data)) from.pause();
+      if (from.kept) from.kept.push(data);
+      else if (!from.isMuted && to.writable && !to.write(data)) from.pause();
     });
     to.on('drain', () => { if (!from.isHeld) from.resume(); });
     from.on('end', () => to.end());
@@ -101,7 +113,14 @@ class Wire {
 
   release() {
     this.vestibule.isHeld = false;
+    for (const data of this.vestibule.kept || []) this.prosody.write(data);
+    this.vestibule.kept = undefined;
     this.vestibule.resume();
+  }
+
+  // As holdUp, but what Vestibule sends is taken and seen here.
+  keepBack() {
+    this.vestibule.kept = [];
   }
 
   // What Vestibule sends from now on is taken and lost, its end is not.
@@ -152,6 +171,11 @@ class Recorder {
   // that client's WebSocket is open, since Vestibule opens its own first.
   of(mark) {
     return this.wires.findLast((wire) => wire.mark === mark);
+  }
+
+  // The service account's newest one.
+  get service() {
+    return this.wires.findLast((wire) => wire.up.messages[0] && /to=['"]auth\./.test(wire.up.messages[0]));
   }
 
   async stop() {

@@ -34,7 +34,8 @@ class Vestibule {
   #file(name, text) {
     fs.mkdirSync(this.dir, { recursive: true });
     const file = path.join(this.dir, name);
-    fs.writeFileSync(file, text, { mode: 0o600 });
+    fs.writeFileSync(`${file}.new`, text, { mode: 0o600 });
+    fs.renameSync(`${file}.new`, file); // never seen half written
     return file;
   }
 
@@ -64,7 +65,7 @@ class Vestibule {
     this.reconfigure(config);
     const from = this.lines.length;
     this.program.signal('SIGHUP');
-    const line = await this.waitForLog(/\[reload\] the (configuration was read again|old configuration stays)/, { from });
+    const line = await this.waitForLog(/the configuration was read again|the old configuration stays/, { from });
     return /was read again/.test(line);
   }
 

@@ -1,0 +1,154 @@
+// A state file that is damaged, not writable, full, missing, of a newer version, or holds nonsense: it is
+// said, lobbies work all the same, no room is made persistent, and it is noticed when it is mended.
+'use strict';
+const assert = require('node:assert/strict');
+const { execFileSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { scenario } = require('../../lib/scenario');
+const { Vestibule } = require('../../lib/vestibule');
+const { freePorts } = require('../../lib/ports');
+
+const SAID = /\[state\] state\.file .*until then no room is kept/;
+const folder = (d) => path.join(d.dir, 'vestibule');
+const file = (d) => path.join(folder(d), 'state.db');
+const sql = (d, text) => execFileSync('sqlite3', [file(d), text], { encoding: 'utf8' });
+const empty = (d) => {
+  for (const name of fs.readdirSync(folder(d))) {
+    if (name.startsWith('state.db')) fs.rmSync(path.join(folder(d), name), { recursive: true });
+  }
+};
+
+scenario('a state file that is of no use', { expect: [SAID, /a row that is no room of xmpp\.muc/], timeout: 300000 }, (d, it) => {
+  // A lobby is turned on: whether the room is kept.
+  async function isKept() {
+    const room = await d.room();
+    const asker = await d.asker(room, 'asker');
+    await asker.enterLobby(room);
+    const state = await d.state(room);
+    assert.equal(state.members_only, true);
+    await asker.close();
+    await (await d.focus()).leaveRoom(room);
+    return state.persistent;
+  }
+  async function restart(prepare) {
+    await d.vestibule.stop(d.options.expect);
+    prepare();
+    await d.vestibule.start();
+  }
+  async function isMendedBy(mend) {
+    const from = d.vestibule.lines.length;
+    mend();
+    await isKept(); // the first room may find it broken still, and has it opened again
+    assert.equal(await isKept(), true);
+    await d.vestibule.waitForLog(/\[state\] state\.file .* can be written again/, { from });
+  }
+
+  for (const [what, breaks, says] of [
+    ['that is none', () => fs.writeFileSync(file(d), 'a letter to somebody, in any case no database at all'.repeat(20)),
+      /not a database; move it away/],
+    ['that was cut', () => fs.truncateSync(file(d), 5000), /(damaged|malformed).*move it away/],
+    ['of a newer version', () => {
+      const fd = fs.openSync(file(d), 'r+');
+      fs.writeSync(fd, Buffer.from([0, 0, 0, 9]), 0, 4, 60); // user_version
+      fs.closeSync(fd);
+    }, /a newer Vestibule wrote it/],
+    ['that is a folder', () => {
+      empty(d);
+      fs.mkdirSync(file(d));
+    }, /cannot be opened/],
+  ]) {
+    it(`a file ${what}`, async () => {
+      await restart(breaks);
+      assert.match(await d.vestibule.waitForLog(SAID), says);
+      assert.equal(await isKept(), false);
+      await isMendedBy(() => empty(d));
+    });
+  }
+
+  it('a folder that is missing', async () => {
+    const away = `${folder(d)}/gone`;
+    d.vestibule.reconfigure({ state: { file: `${away}/state.db` } });
+    await restart(() => {});
+    assert.match(await d.vestibule.waitForLog(SAID), /make its folder, writable for this user/);
+    assert.equal(await isKept(), false);
+    await isMendedBy(() => fs.mkdirSync(away));
+    d.vestibule.reconfigure({ state: { file: file(d) } });
+    await restart(() => {});
+  });
+
+  it('a file that may only be read', async () => {
+    const everything = 'chown,dac_override,dac_read_search,fowner'.split(',').map((name) => `-${name}`).join(',');
+    if (process.getuid() === 0) d.vestibule.wrapper = ['setpriv', '--inh-caps', everything, '--bounding-set', everything];
+    await restart(() => fs.chmodSync(file(d), 0o400));
+    assert.match(await d.vestibule.waitForLog(SAID), /may only be read; let this user write to it/);
+    assert.equal(await isKept(), false);
+    await isMendedBy(() => fs.chmodSync(file(d), 0o600));
+    d.vestibule.wrapper = undefined;
+    await restart(() => {});
+  });
+
+  it('a disk that is full, and has room again: what was held before is there still', async () => {
+    const limit = (size) => execFileSync('prlimit', ['--pid', String(d.vestibule.program.pid), `--fsize=${size}:`]);
+    const before = await d.room();
+    const asker = await d.asker(before, 'before');
+    await asker.enterLobby(before);
+    limit(1);
+    assert.equal(await isKept(), false);
+    assert.match(await d.vestibule.waitForLog(SAID), /is there room on its disk/);
+    await isMendedBy(() => limit('unlimited'));
+    await d.vestibule.kill();
+    await d.vestibule.start();
+    await d.vestibule.waitForLog(new RegExp(`was held when .* room=${before}`));
+    await (await d.focus()).leaveRoom(before);
+  });
+
+  it('a file that is removed under it is made again, with what is held', async () => {
+    const room = await d.room();
+    await (await d.asker(room, 'asker')).enterLobby(room);
+    empty(d);
+    assert.equal(await isKept(), true);
+    assert.match(sql(d, 'SELECT jid FROM room'), new RegExp(room));
+    await d.vestibule.kill();
+    await d.vestibule.start();
+    await d.vestibule.waitForLog(new RegExp(`was held when .* room=${room}`));
+    await (await d.focus()).leaveRoom(room);
+  });
+
+  it('rows that name no room are taken out and said', async () => {
+    await restart(() => sql(d, `INSERT INTO room VALUES
+      ('nobody@elsewhere.example.com', 0, 1, 0), ('', 0, 1, 0), ('conference.${d.domain}', 0, 1, 0),
+      ('UPPER@conference.${d.domain}', 0, 1, 0), (x'00ff', 0, 1, 0), ('a@conference.${d.domain}/x', 0, 1, 0),
+      ('"><presence/>@conference.${d.domain}', 0, 1, 0), ('lost@conference.${d.domain}', 0, 1, 0)`));
+    await d.vestibule.waitForLog(new RegExp(`was held when .* room=lost@conference.${d.domain}`));
+    await d.vestibule.waitForLog(new RegExp(`forgotten.*room=lost@`), { timeout: 30000 });
+    await restart(() => {});
+    assert.equal(sql(d, 'SELECT jid FROM room').trim(), '');
+  });
+});
+
+scenario('two processes on one state file', {}, (d, it) => {
+  it('what one leaves when it is killed, the other finds, and ends', async () => {
+    const [port] = await freePorts(1);
+    const other = new Vestibule({ dir: d.folder('other'), domain: d.domain, port, upstream: d.prosody.url },
+      { state: { file: file(d) } });
+    await other.start();
+    try {
+      const [room, own] = [await d.room(), await d.room()];
+      await (await d.asker(room, 'asker')).enterLobby(room);
+      const here = await d.connect({ via: 'vestibule', port, room: own, as: { lobby: true }, name: 'here' });
+      await here.enterLobby(own);
+      await d.vestibule.kill();
+      await other.waitForLog(new RegExp(`was held when .* room=${room}`));
+      await (await d.focus()).leaveRoom(room);
+      await here.close();
+      await other.waitForLog(new RegExp(`destroyed room=${room}`), { timeout: 30000 });
+      assert.equal((await d.state(own)).persistent, true);
+      await (await d.focus()).leaveRoom(own);
+      await other.waitForLog(new RegExp(`destroyed room=${own}`));
+    } finally {
+      assert.deepEqual(await other.stop(), []);
+    }
+    await d.vestibule.start();
+  });
+});
