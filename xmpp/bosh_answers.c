@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is kept for repetitions, all together: the newest answer, and with it the one before. */
+/* What is kept for repetitions, all together; a longer answer is not kept at all. */
 #define KEPT_MAX (2 * BOSH_HIGH_MARK)
 
 static void add_text(struct buf *out, const char *name, const char *value)
@@ -74,13 +74,40 @@ const struct bosh_answer *bosh_find_kept(const struct bosh_session *b, int64_t r
     return NULL;
 }
 
+static void forget(struct bosh_answer *kept)
+{
+    buf_done(&kept->body);
+    kept->rid = 0;
+}
+
+/* A client has BOSH_REQUESTS on their way at most: with rid n it says that n - BOSH_REQUESTS was
+ * answered, and that the answer came. */
+void bosh_forget_answers(struct bosh_session *b, int64_t rid)
+{
+    for (size_t i = 0; i < BOSH_REQUESTS; i++)
+        if (b->kept[i].rid <= rid)
+            forget(&b->kept[i]);
+}
+
+void bosh_keep_last_answer(struct bosh_session *b)
+{
+    for (size_t i = 1; i < BOSH_REQUESTS; i++)
+        forget(&b->kept[i]);
+}
+
 /* Takes the body. Answers are given in the order of rids, so what falls out is the oldest. */
 static void keep(struct bosh_session *b, int64_t rid, struct buf *body)
 {
-    buf_done(&b->kept[BOSH_REQUESTS - 1].body);
+    size_t len = body->len;
+    forget(&b->kept[BOSH_REQUESTS - 1]);
     memmove(&b->kept[1], &b->kept[0], (BOSH_REQUESTS - 1) * sizeof(b->kept[0]));
     b->kept[0] = (struct bosh_answer){rid, *body};
     *body = (struct buf)BUF_INIT;
+    for (size_t i = 1; i < BOSH_REQUESTS; i++) {
+        len += b->kept[i].body.len;
+        if (len > KEPT_MAX)
+            forget(&b->kept[i]);
+    }
 }
 
 /* Answers the first request, with what waits for the client or without. false: no memory. */

@@ -60,4 +60,15 @@ void bosh_inbox_deliver(struct bosh_session *b)
     b->inbox_at = 0;
     if (b->inbox.len == 0)
         buf_done(&b->inbox);
+    if (b->state != BOSH_OPEN)
+        bosh_inbox_drop(b);
+}
+
+void bosh_inbox_drop(struct bosh_session *b)
+{
+    if (b->is_delivering)
+        return; /* the one that is being delivered is in it */
+    buf_done(&b->inbox);
+    for (size_t i = 0; i < b->requests_len; i++)
+        buf_done(&b->requests[i].records);
 }

@@ -33,6 +33,7 @@ static void take(struct bosh_session *b, struct bosh_entry *r)
     buf_done(&r->records);
     r->is_taken = true;
     b->last_rid = r->rid;
+    bosh_forget_answers(b, r->rid - BOSH_REQUESTS);
     b->is_leaving = b->is_leaving || r->is_terminate;
     b->pause_rid = r->pause_s > 0 ? r->rid : 0;
     b->inactivity_s = r->pause_s > 0 ? r->pause_s : BOSH_INACTIVITY_S;

@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Messages that wait for the stream. A client that waits for its answers never comes near it. */
+/* Messages that wait for the stream, at least. A client that waits for its answers never comes near
+ * it. */
 #define INBOX_MAX ((size_t)1024 * 1024)
+/* By which the messages of one body may be longer than it: what they inherit (bosh.c), and records. */
+#define INBOX_ROOM ((size_t)128 * 1024)
 /* The answer that creates a session waits for the server's features this long at least. */
 #define CREATION_WAIT_S 10
 
@@ -99,7 +102,7 @@ static bool check(struct bosh_session *b)
         bosh_end(b, BOSH_END_NO_MEMORY, "internal-server-error", "out of memory");
     else if (b->is_leaving && bosh_inbox_len(b) == 0)
         bosh_end(b, BOSH_END_CLIENT, NULL, "the session was terminated");
-    else if (bosh_inbox_len(b) > INBOX_MAX)
+    else if (bosh_inbox_len(b) > b->inbox_max)
         bosh_end(b, BOSH_END_BROKEN, "policy-violation", "too much sent at once");
     return b->state == BOSH_OPEN;
 }
@@ -156,11 +159,17 @@ struct bosh_session *bosh_session_new(const char *sid, const struct bosh_body *f
     b->now_ms = b->last_request_ms = b->idle_period_ms = now_ms;
     b->idle_since_ms = -1;
     b->is_stopped = true;
+    b->inbox_max = INBOX_MAX;
     if (!init(b, sid, first, request)) {
         bosh_session_free(b);
         return NULL;
     }
     return b;
+}
+
+void bosh_session_set_entity_max(struct bosh_session *b, size_t len)
+{
+    b->inbox_max = len + INBOX_ROOM > INBOX_MAX ? len + INBOX_ROOM : INBOX_MAX;
 }
 
 void bosh_session_free(struct bosh_session *b)
@@ -217,8 +226,28 @@ void bosh_session_close(struct bosh_session *b, const char *condition, int64_t n
         return;
     b->state = b->is_told || bosh_has_handle(b) ? BOSH_OVER : BOSH_TELLING;
     b->condition = condition;
+    bosh_inbox_drop(b);
+    bosh_keep_last_answer(b);
     if (b->state == BOSH_OVER)
         bosh_tell_end(b, condition);
+}
+
+void bosh_session_break(struct bosh_session *b, const char *condition, const char *detail,
+                        int64_t now_ms)
+{
+    b->now_ms = now_ms;
+    if (b->state == BOSH_OPEN)
+        bosh_end(b, BOSH_END_BROKEN, condition, detail);
+}
+
+size_t bosh_session_size(const struct bosh_session *b)
+{
+    size_t size = sizeof(*b) + b->inbox.cap + b->output.messages.cap;
+    for (size_t i = 0; i < b->requests_len; i++)
+        size += b->requests[i].records.cap;
+    for (size_t i = 0; i < BOSH_REQUESTS; i++)
+        size += b->kept[i].body.cap;
+    return size;
 }
 
 bool bosh_session_is_done(const struct bosh_session *b)

@@ -60,7 +60,7 @@ struct bosh_session {
     size_t requests_len;
     struct bosh_answer kept[BOSH_REQUESTS]; /* the last ones, the newest first */
     struct buf inbox;                  /* records: a size_t and as many bytes */
-    size_t inbox_at;
+    size_t inbox_at, inbox_max;
     struct bosh_output output;
 };
 
@@ -72,7 +72,7 @@ void bosh_inbox_add(struct bosh_session *b, struct buf *records, const struct bo
 size_t bosh_inbox_len(const struct bosh_session *b);
 /* To the stream, as long as it takes them. */
 void bosh_inbox_deliver(struct bosh_session *b);
-/* Nobody takes them any more. */
+/* Nobody takes them any more: theirs and those of requests whose turn has not come. */
 void bosh_inbox_drop(struct bosh_session *b);
 
 /* Requests (bosh_rids.c). */
@@ -90,8 +90,10 @@ bool bosh_answer_first(struct bosh_session *b, bool with_output);
 void bosh_refuse_request(struct bosh_session *b, void *handle, const char *condition);
 /* The answer a rid had; NULL when it is not kept, or no longer. */
 const struct bosh_answer *bosh_find_kept(const struct bosh_session *b, int64_t rid);
-/* Answers of the rids before that one are not asked for any more. */
-void bosh_forget_answers(struct bosh_session *b, int64_t before_rid);
+/* The answer to rid, and those before, have arrived. */
+void bosh_forget_answers(struct bosh_session *b, int64_t rid);
+/* All but the newest. */
+void bosh_keep_last_answer(struct bosh_session *b);
 /* Tells every open request that it is over; the first gets what waits, too. */
 void bosh_tell_end(struct bosh_session *b, const char *condition);
 

@@ -144,6 +144,8 @@ static void end(struct world *w, unsigned how)
     } else if (how == 10) {
         w->is_let_go = true;
         bosh_session_close(w->session, NULL, w->now_ms);
+    } else if (how == 31) {
+        bosh_session_break(w->session, "bad-request", "broken", w->now_ms);
     } else {
         w->stop_next = true;
     }
