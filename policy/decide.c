@@ -91,6 +91,10 @@ enum applicant applicant_of(const struct token *token, const struct token_rules 
         *ret_reason = "the token asks for the lobby";
         return APPLICANT_LOBBY;
     }
+    if (token->is_doubted) {
+        *ret_reason = "a login with the token was refused before";
+        return APPLICANT_GUEST;
+    }
     *ret_reason = "the token does not ask for the lobby";
     return APPLICANT_PLAIN;
 }

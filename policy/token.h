@@ -43,6 +43,8 @@ struct token {
     bool room_check_fails; /* context.room has a type that Prosody's module stumbles over at a join */
     bool asks_lobby;
     const char *misused_claim; /* a path of lobby_claims found with another type than boolean; or NULL */
+    bool is_doubted; /* the holder's word: Prosody may have refused and forgotten it, so it opens nothing;
+                        what it asks stays */
     char *awaited_kid; /* TOKEN_UNJUDGED because this public key is not here (keys_want); else NULL */
 };
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "proxy/close_reasons.h"
+#include "proxy/login.h"
 #include "proxy/peers.h"
 #include "proxy/proxy.h"
 #include "proxy/session.h"
@@ -52,9 +53,8 @@ struct stream {
     bool awaits_key;      /* logged in, and the public key of his token is on its way */
     int64_t key_deadline; /* then it is not waited for any longer */
     bool has_previd; /* the URL names a former session: the JID may be an old one */
-    bool is_anonymous; /* logged in by SASL ANONYMOUS */
-    bool was_refused;  /* a SASL attempt failed: Prosody may have forgotten the token (wire fact 3) */
-    bool is_logged_in;
+    struct login login;
+    bool is_logged_in; /* bound too */
     bool is_opened;  /* Prosody answered <open/> */
     bool is_closing; /* an XMPP <close/> or stream error passed, either way */
     bool said_misused;

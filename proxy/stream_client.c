@@ -199,8 +199,6 @@ static bool may_come(struct stream *s, const struct element *e, enum stanza_kind
 {
     if (door_is_misaddressed(e, kind))
         stream_end(s, CLOSE_MISADDRESSED, "an address on what is no stanza");
-    else if (s->is_logged_in && (kind == STANZA_SASL_AUTH || kind == STANZA_SASL_OTHER))
-        stream_end(s, CLOSE_OUT_OF_ORDER, "a login after the login");
     else if (!s->has_opened && kind != STANZA_OPEN && kind != STANZA_CLOSE)
         stream_end(s, CLOSE_NOT_BOUND, "a stream begins with <open/>");
     else if (!s->is_logged_in && !door_is_for_login(e, kind))
@@ -208,12 +206,13 @@ static bool may_come(struct stream *s, const struct element *e, enum stanza_kind
     return s->state == STREAM_OPEN;
 }
 
-static void auth(struct stream *s, const struct element *e)
+static void sasl(struct stream *s, const struct element *e, enum stanza_kind kind)
 {
-    const char *mechanism = element_attribute(e, "mechanism");
+    const char *why = login_says(&s->login, e, kind);
 
-    s->is_anonymous = mechanism && strcmp(mechanism, "ANONYMOUS") == 0;
-    if (!s->is_logged_in)
+    if (why)
+        stream_end(s, CLOSE_OUT_OF_ORDER, why);
+    else if (kind == STANZA_SASL_AUTH)
         s->opens = 1;
 }
 
@@ -262,7 +261,8 @@ void stream_client_message(struct stream *s, const char *data, size_t len)
             sm_start_up(&s->session->sm);
         break;
     case STANZA_SASL_AUTH:
-        auth(s, e);
+    case STANZA_SASL_OTHER:
+        sasl(s, e, kind);
         break;
     case STANZA_OPEN:
         open_again(s, e);

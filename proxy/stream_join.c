@@ -61,7 +61,7 @@ static void judge(struct stream *s, const struct muc_room *room)
     const struct token_rules *rules = &s->proxy->config->token;
 
     s->applicant_reason = "";
-    if (!s->is_anonymous) {
+    if (!s->login.is_anonymous) {
         s->applicant = APPLICANT_GUEST;
         s->applicant_reason = "logged in with an account of its own";
         return;
@@ -74,11 +74,6 @@ static void judge(struct stream *s, const struct muc_room *room)
     if (s->applicant == APPLICANT_GUEST && s->session->is_token_unseen) {
         s->applicant = APPLICANT_UNJUDGED;
         s->applicant_reason = "a session resumed from elsewhere, whose token was not seen here";
-    }
-    /* Whether Prosody still has the token is not known, so it opens nothing; what it asks stays. */
-    if (s->was_refused && s->applicant == APPLICANT_PLAIN) {
-        s->applicant = APPLICANT_GUEST;
-        s->applicant_reason = "a login of this stream was refused before";
     }
     log_misused_claim(s);
 }

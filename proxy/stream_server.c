@@ -56,7 +56,7 @@ static void bound(struct stream *s, const struct element *e)
     if (jid && s->session && !s->session->full_jid) {
         if (!session_bind(s->session, jid->text))
             log_line(LOG_LEVEL_WARN, s->tag, "Prosody bound an address that is no full JID");
-        s->session->is_fresh = s->is_anonymous && !s->has_previd;
+        s->session->is_fresh = s->login.is_anonymous && !s->has_previd;
         s->is_logged_in = true;
         stream_name(s);
     }
@@ -220,11 +220,11 @@ static void message(struct stream *s, const char *data, size_t len)
 }
 
 /* Prosody itself lets a client try for ever (RFC 6120 section 6.4.5 asks for a limit). */
-static void login_failed(struct stream *s, const char *data, size_t len)
+static void refused(struct stream *s, const char *data, size_t len)
 {
     int64_t now = loop_now(s->proxy->loop);
 
-    s->was_refused = true;
+    login_failed(&s->login, stream_parse_server(s, data, len));
     if (rejections_note(s->proxy->rejections, &s->key, REJECTION_LOGIN_FAILED, now))
         log_line(LOG_LEVEL_INFO, s->tag, "Prosody refused a login");
     stream_send_client(s, data, len);
@@ -252,11 +252,15 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
     case STANZA_OPEN:
         s->is_opened = true;
         break;
+    case STANZA_SASL_OTHER:
+        login_challenged(&s->login);
+        break;
     case STANZA_SASL_SUCCESS:
+        login_succeeded(&s->login);
         stream_judge_at_login(s);
         break;
     case STANZA_SASL_FAILURE:
-        login_failed(s, data, len);
+        refused(s, data, len);
         return;
     case STANZA_CLOSE:
     case STANZA_STREAM_ERROR:

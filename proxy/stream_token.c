@@ -56,9 +56,12 @@ static void forget_text(struct stream *s)
 /* He is logged in, and the token as it is now stays. */
 static void login_judged(struct stream *s)
 {
-    forget_text(s);
+    if (s->token_text)
+        forget_text(s);
+    s->token.is_doubted = s->login.token != LOGIN_TOKEN_KEPT;
     /* Prosody let him in with it and goes by it, whatever we think of it: fail closed. */
-    if (s->token.status == TOKEN_REFUSED && !s->was_refused && s->opens_main && s->is_anonymous) {
+    if (s->token.status == TOKEN_REFUSED && s->login.token != LOGIN_TOKEN_FORGOTTEN &&
+        s->opens_main && s->login.is_anonymous) {
         token_done(&s->token);
         token_unjudged(&s->token, "Prosody accepted a token that is refused here");
     }
@@ -82,10 +85,11 @@ static void hold_for_key(struct stream *s)
 
 void stream_judge_at_login(struct stream *s)
 {
-    if (!s->token_text || s->awaits_key)
+    if (s->awaits_key)
         return;
-    judge(s, s->token_text, s->token_text_len);
-    if (s->is_anonymous && s->state == STREAM_OPEN && awaits_key(s))
+    if (s->token_text)
+        judge(s, s->token_text, s->token_text_len);
+    if (s->login.is_anonymous && s->state == STREAM_OPEN && awaits_key(s))
         hold_for_key(s);
     else
         login_judged(s);
@@ -180,6 +184,4 @@ void stream_inherit_token(struct stream *s, struct session *former)
     token_done(&s->former_token);
     s->former_token = *first;
     *first = (struct token){0};
-    if (s->token.status == TOKEN_NONE || s->token.status == TOKEN_REFUSED)
-        s->was_refused = old && old->was_refused;
 }
