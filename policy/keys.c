@@ -83,7 +83,7 @@ struct keys {
 
     struct known *known; /* KEYS_MAX of them */
     size_t known_len;
-    uint64_t *uses; /* counts keys_find: outside, as looking a key up changes nothing else */
+    uint64_t uses; /* of keys, counted: orders known by last_use */
 
     /* Of a document: */
     struct schedule document;
@@ -114,8 +114,7 @@ struct keys *keys_new(enum keys_source source, const char *url, const struct key
     keys->document.next_ms = INT64_MIN;
     keys->url = strndup(url, len);
     keys->known = calloc(KEYS_MAX, sizeof *keys->known);
-    keys->uses = calloc(1, sizeof *keys->uses);
-    if (!keys->url || !keys->known || !keys->uses) {
+    if (!keys->url || !keys->known) {
         keys_free(keys);
         return NULL;
     }
@@ -135,7 +134,6 @@ void keys_free(struct keys *keys)
     for (size_t i = 0; i < keys->known_len; i++)
         known_done(&keys->known[i]);
     free(keys->known);
-    free(keys->uses);
     free(keys->url);
     free(keys);
 }
@@ -148,14 +146,14 @@ static struct known *find_known(const struct keys *keys, const char *kid)
     return NULL;
 }
 
-const char *keys_find(const struct keys *keys, const char *kid)
+const char *keys_find(struct keys *keys, const char *kid)
 {
     struct known *known = find_known(keys, kid);
 
     if (!known)
         return NULL;
     known->is_used = true;
-    known->last_use = ++*keys->uses;
+    known->last_use = ++keys->uses;
     return known->pem;
 }
 
@@ -368,7 +366,7 @@ static bool add_known(struct keys *keys, const struct stranger *stranger, char *
                             .pem = pem,
                             .digest = stranger->digest,
                             .expires_ms = now_ms + age,
-                            .last_use = ++*keys->uses};
+                            .last_use = ++keys->uses};
     schedule_success(&known->schedule, age, now_ms);
     return true;
 }

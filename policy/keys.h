@@ -37,8 +37,8 @@ struct keys *keys_new(enum keys_source source, const char *url, const struct key
 void keys_free(struct keys *keys); /* accepts NULL */
 
 /* The public key for kid as PEM text, NULL when it is not here; borrowed until the next call that is
- * not keys_find. */
-const char *keys_find(const struct keys *keys, const char *kid);
+ * not keys_find. Counts as a use: the key unused for longest goes first, one unused is not renewed. */
+const char *keys_find(struct keys *keys, const char *kid);
 
 /* Somebody came with a token by kid: fetches it if it is not here and may be fetched now. Whether an
  * answer is on its way, so that waiting for it is worth while. */

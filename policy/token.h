@@ -53,7 +53,7 @@ struct token {
  * gives TOKEN_UNJUDGED. text with count > 1 in the URL is the caller's to turn into TOKEN_UNJUDGED with
  * token_unjudged. */
 void token_verify(const char *text, size_t len, const struct token_rules *rules,
-                  const struct keys *keys, int64_t now_s, struct token *ret);
+                  struct keys *keys, int64_t now_s, struct token *ret);
 void token_unjudged(struct token *ret, const char *reason);
 void token_done(struct token *token);
 

@@ -90,7 +90,7 @@ static int pair_of(const char *algorithm)
     return strcmp(algorithm, "ES384") == 0 ? P384_PAIR : P256_PAIR;
 }
 
-static const struct keys *keys_of(const struct token_rules *rules)
+static struct keys *keys_of(const struct token_rules *rules)
 {
     int pair = pair_of(rules->algorithm);
 
