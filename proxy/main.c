@@ -138,20 +138,22 @@ static void on_tick(void *ctx, int64_t now)
     tick_stop(stop, now);
 }
 
-/* Each stream is two sockets. */
-static void raise_file_limit(unsigned connections)
+/* Each stream is two sockets; more are of use where clients come by BOSH. */
+static void raise_file_limit(const struct config *config)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections * 2 + 64;
+    rlim_t needed = (rlim_t)config->limits.connections * 2 + 64;
+    rlim_t wanted = listener_files_wanted(config);
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < needed)
         log_line(LOG_LEVEL_WARN, TAG,
                  "only %llu files may be open, limits.connections (%u) needs %llu: raise "
                  "LimitNOFILE or ulimit -n",
-                 (unsigned long long)limit.rlim_cur, connections, (unsigned long long)wanted);
+                 (unsigned long long)limit.rlim_cur, config->limits.connections,
+                 (unsigned long long)needed);
 }
 
 static bool set_up_upstream(struct proxy *p)
@@ -189,7 +191,7 @@ static bool proxy_set_up(struct proxy *p)
     p->rejections = rejections_new();
     if (!p->parser || !p->peers || !p->rejections || !set_up_upstream(p))
         return false;
-    raise_file_limit(p->config->limits.connections);
+    raise_file_limit(p->config);
     p->loop = loop_new();
     if (!p->loop || !keyfetch_new(p))
         return false;
