@@ -119,6 +119,10 @@ void streams_keys_changed(struct proxy *proxy);
 /* Lets changes of rooms go on that waited for lobby users' joins to arrive. */
 void streams_release_owner_sets(struct proxy *proxy);
 
+/* For stream_open.c: a stream that is nobody's yet, NULL when out of memory; and what its ends call. */
+struct stream *stream_make(struct proxy *proxy, const struct peer_identity *identity);
+extern const struct transport_callbacks stream_client_events, stream_server_events;
+
 /* For stream_client.c, stream_server.c and roomlink.c. */
 /* The token, stream_token.c: of the handshake; as it is when SASL succeeded; left with the session of a
  * stream that ends, and taken from the one that is resumed. */
