@@ -21,8 +21,17 @@ static void judge(struct stream *s, const char *text, size_t len)
 /* Whether the token may be judged soon: the key it names is on its way. */
 static bool awaits_key(struct stream *s)
 {
+    const struct in6_addr network = peer_network(&s->key);
+    struct keys_asker asker = {
+        /* By another way than with this token anybody logs in, whatever kid it names. */
+        .is_logged_in = s->login.is_done && s->login.is_anonymous && s->opens_main &&
+                        s->login.token == LOGIN_TOKEN_KEPT,
+    };
+
+    _Static_assert(sizeof network == sizeof asker.place, "a network is a place");
+    memcpy(asker.place, &network, sizeof network);
     return s->token.awaited_kid && s->proxy->keys &&
-           keys_want(s->proxy->keys, s->token.awaited_kid, loop_now(s->proxy->loop));
+           keys_want(s->proxy->keys, s->token.awaited_kid, &asker, loop_now(s->proxy->loop));
 }
 
 /* Its text is kept until login: Prosody judges it then, and time, or its key's arrival, may have
@@ -159,7 +168,7 @@ void stream_read_token(struct stream *s, const struct http_head *request)
         return;
     if (http_header_count(request, "authorization") > 1)
         token_unjudged(&s->token, "more than one Authorization header");
-    else if (header->value.len > 7 && strncasecmp(header->value.at, "Bearer ", 7) == 0)
+    else if (header->value.len > 7) /* whatever these are: so does Jitsi's module (wire fact 2) */
         read_token_text(s, header->value.at + 7, header->value.len - 7);
 }
 
