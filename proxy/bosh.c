@@ -171,10 +171,7 @@ static struct parse_limits limits_for(const struct bosh *bosh, const struct bosh
         .bytes = BOSH_REQUEST_EARLY, .depth = 8, .elements = 32, .attributes = 32};
 
     if (c && bosh_client_is_logged_in(c))
-        limits = (struct parse_limits){.bytes = bosh_request_max(bosh->proxy->config),
-                                       .depth = 64,
-                                       .elements = 8192,
-                                       .attributes = 64};
+        limits = stream_message_limits(bosh_request_max(bosh->proxy->config));
     return limits;
 }
 

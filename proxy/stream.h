@@ -28,6 +28,12 @@ enum stream_state {
 /* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
 #define STREAM_STALL_MS 30000
 
+/* What a message of a client who is logged in may be made of, with that many bytes at most. */
+static inline struct parse_limits stream_message_limits(size_t bytes)
+{
+    return (struct parse_limits){.bytes = bytes, .depth = 64, .elements = 8192, .attributes = 64};
+}
+
 struct stream {
     struct proxy *proxy;
     enum stream_state state;

@@ -219,7 +219,7 @@ static void sasl(struct stream *s, const struct element *e, enum stanza_kind kin
 void stream_client_message(struct stream *s, const char *data, size_t len)
 {
     const size_t max = s->proxy->config->limits.stanza;
-    struct parse_limits limits = {.bytes = max, .depth = 64, .elements = 8192, .attributes = 64};
+    struct parse_limits limits = stream_message_limits(max);
     const struct element *e = NULL;
     enum parse_result result;
     enum stanza_kind kind;

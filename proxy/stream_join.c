@@ -142,8 +142,7 @@ static void log_verdict(const struct stream *s)
 
 static void answer_refused(struct stream *s)
 {
-    const struct parse_limits limits = {
-        .bytes = s->held_len, .depth = 64, .elements = 8192, .attributes = 64};
+    const struct parse_limits limits = stream_message_limits(s->held_len);
     const struct element *e = NULL;
 
     if (parser_read(s->proxy->parser, s->held, s->held_len, &limits, &e) == PARSE_OK)
