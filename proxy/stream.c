@@ -57,6 +57,8 @@ void stream_forget_owner_set(struct stream *s, size_t i, int64_t now)
     free(s->owner_sets[i].id);
     free(s->owner_sets[i].room);
     s->owner_sets[i].id = s->owner_sets[i].room = NULL;
+    if (s->proxy->owner_sets_held)
+        loop_defer(s->proxy->loop, &s->proxy->owner_sets);
 }
 
 static void stream_free(struct stream *s)

@@ -20,7 +20,7 @@ enum stream_state {
 };
 
 /* Owner-form submits of the client not answered yet. */
-#define STREAM_OWNER_SETS_MAX 8
+#define STREAM_OWNER_SETS_MAX 2 /* the second waits for the first */
 #define STREAM_OWNER_SET_MS 5000      /* then a room no longer waits for the answer */
 #define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
 #define STREAM_LOGINS_MAX 5           /* that fail */

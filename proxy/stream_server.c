@@ -118,6 +118,15 @@ static void iq(struct stream *s, const char *data, size_t len)
     }
 }
 
+static void note_affiliation(struct stream *s, const struct muc_room *room, bool is_lobby,
+                             const struct muc_presence *p)
+{
+    struct session_place *place = session_find_place(s->session, room->jid, is_lobby);
+
+    if (place && p->affiliation[0])
+        place->is_owner = strcmp(p->affiliation, "owner") == 0;
+}
+
 static void entered(struct stream *s, const struct muc_room *room, bool is_lobby,
                     const struct muc_presence *p)
 {
@@ -127,6 +136,7 @@ static void entered(struct stream *s, const struct muc_room *room, bool is_lobby
         stream_end(s, CLOSE_TOO_MUCH, "in too many rooms");
         return;
     }
+    note_affiliation(s, room, is_lobby, p);
     /* From now on the room may have given him an affiliation that nobody told us of. */
     s->session->is_fresh = false;
     if (is_lobby)
@@ -157,9 +167,12 @@ static void place_presence(struct stream *s, const struct muc_room *room, bool i
     if ((p->error || p->self) && !is_lobby && s->joins_on_way > 0)
         s->joins_on_way--;
     if (p->error) {
-        if (!is_lobby && !session_find_place(s->session, room->jid, false))
-            rooms_join_failed(s->proxy->rooms, room->jid, s->session->full_jid, p->condition,
-                              p->has_lobbyroom, loop_now(s->proxy->loop));
+        if (is_lobby)
+            return;
+        if (strcmp(p->condition, "registration-required") == 0)
+            session_exit(s->session, room->jid, false); /* he is not inside, if he ever was */
+        rooms_join_failed(s->proxy->rooms, room->jid, s->session->full_jid, p->condition,
+                          p->has_lobbyroom, loop_now(s->proxy->loop));
         return;
     }
     if (!p->self)
