@@ -22,7 +22,8 @@
 #define SERVICE_LATE_MS 20
 #define KNOCK_MS 300
 #define END_MS 60000
-#define STREAMS (2 * CLIENTS + 2)
+#define DECOY_LATE_MS 2000
+#define STREAMS (3 * CLIENTS + 2)
 
 enum affiliation { NONE, MEMBER, OWNER };
 static const char *const affiliation_names[] = {"none", "member", "owner"};
@@ -39,16 +40,22 @@ struct client {
     bool suspended;
     bool owner_set; /* under way */
     bool was_in[ROOMS];
+    /* Another session of the same bare JID, whose joins Prosody refuses, late. */
+    bool has_decoy;
+    uint64_t decoy; /* its join while that is held, else 0 */
+    unsigned decoy_room;
+    char decoy_jid[32];
     char full_jid[32], bare_jid[32];
 };
 
 struct server_room {
     bool exists, membersonly, persistent, focus;
-    int64_t opened_at; /* a moderator turned the lobby off */
+    int64_t opened_at; /* made, or a moderator turned the lobby off */
     int64_t empty_since, focus_alone_since;
     enum affiliation affiliations[CLIENTS];
     int64_t promoted_at[CLIENTS];
     bool inside[CLIENTS], in_lobby[CLIENTS];
+    bool was_inside[CLIENTS], is_on_trust[CLIENTS]; /* made a member by us, never inside */
     char name[16];
 };
 
@@ -57,6 +64,7 @@ enum message_kind {
     TO_LEAVE,
     TO_KNOCK,
     TO_UNKNOCK,
+    TO_DECOY,
     TO_TOGGLE, /* client to Prosody */
     AT_ENTERED,
     AT_LEFT,
@@ -70,6 +78,7 @@ enum message_kind {
     AT_INFO,
     AT_DESTROYED,
     AT_TOGGLED,
+    AT_DECOY,
     TO_REQUEST,
     AT_ANSWER,  /* the service account */
     DO_PROMOTE, /* Jicofo */
@@ -87,6 +96,7 @@ struct message {
     enum request_kind request_kind;
     int persistent;
     unsigned subject, subject_generation;
+    bool is_taken; /* with REQUEST_GRANT: affiliation none */
     enum answer_status status;
     const char *condition;
     bool membersonly;
@@ -106,7 +116,7 @@ struct sim {
     uint64_t open[MESSAGES]; /* requests without an answer */
     size_t open_len;
     unsigned seed;
-    unsigned turned_on, released, entered, waited, granted;
+    unsigned turned_on, released, entered, waited, granted, taken;
 };
 
 static unsigned chance(struct sim *sim, unsigned below)
@@ -138,6 +148,15 @@ static struct message *post(struct sim *sim, enum message_kind kind, unsigned st
     sim->last[stream] = at;
     *message = (struct message){.at = at, .order = ++sim->order, .kind = kind, .stream = stream};
     return message;
+}
+
+static void post_decoy(struct sim *sim, enum message_kind kind, unsigned client, unsigned late_ms)
+{
+    struct message *message = post(sim, kind, 2 * CLIENTS + 2 + client, late_ms);
+
+    message->client = client;
+    message->generation = sim->clients[client].generation;
+    message->room = sim->clients[client].decoy_room;
 }
 
 static void post_up(struct sim *sim, enum message_kind kind, unsigned client, unsigned room)
@@ -255,13 +274,17 @@ static void serve_join(struct sim *sim, const struct message *message)
         post_down(sim, AT_REFUSED, i, message->room)->flag = true;
         return;
     }
-    /* Excused is what no proxy could have known: a moderator opened the room just now. */
+    /* Excused is what no proxy could have known: the room was made, or opened, just now. */
     if (must_wait && room->affiliations[i] == NONE &&
         room->opened_at < client->settled_at - 2 * (LATE_MS + SERVICE_LATE_MS)) {
         fail_sim(sim, "inside without a lobby", i, message->room);
     }
+    if (must_wait && room->is_on_trust[i]) {
+        fail_sim(sim, "inside by what was given for a join on its way", i, message->room);
+    }
     sim->entered++;
     room->inside[i] = true;
+    room->was_inside[i] = true;
     post_down(sim, AT_ENTERED, i, message->room)->affiliation = room->affiliations[i];
     if (room->focus && room->affiliations[i] == NONE && chance(sim, 3) == 0) {
         struct message *promote = post(sim, DO_PROMOTE, 2 * CLIENTS + 1, LATE_MS);
@@ -314,6 +337,9 @@ static void serve_client(struct sim *sim, const struct message *message)
             post_down(sim, AT_UNLOBBY, i, message->room);
         }
         break;
+    case TO_DECOY:
+        post_decoy(sim, AT_DECOY, i, LATE_MS);
+        break;
     case TO_TOGGLE:
         serve_toggle(sim, message);
         break;
@@ -340,8 +366,18 @@ static void serve_grant(struct sim *sim, const struct message *message)
     if (room->affiliations[i] == OWNER && room->promoted_at[i] < sim->now - 200) {
         fail_sim(sim, "an owner made a member", i, message->room);
     }
+    if (message->is_taken) {
+        if (room->inside[i] && room->membersonly) {
+            fail_sim(sim, "put out by a membership taken back", i, message->room);
+        }
+        sim->taken++;
+        room->affiliations[i] = NONE;
+        room->is_on_trust[i] = false;
+        return;
+    }
     sim->granted++;
     room->affiliations[i] = MEMBER;
+    room->is_on_trust[i] = !room->was_inside[i];
     if (room->inside[i]) {
         post_down(sim, AT_ENTERED, i, message->room)->affiliation = MEMBER;
     }
