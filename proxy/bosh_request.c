@@ -5,6 +5,7 @@
  */
 #include "proxy/bosh_request.h"
 
+#include "proxy/bosh_head.h"
 #include "proxy/handshake.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
@@ -13,7 +14,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* Requests a client sent behind the one that waits, before its connection is read no further. */
 #define PIPELINED_MAX 65536
@@ -230,24 +230,10 @@ void bosh_requests_abort_of(struct bosh_requests *all, const void *ctx)
     }
 }
 
-/* What goes on to Prosody has no content. */
-static void drop_content_headers(struct http_head *head)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < head->headers_len; i++) {
-        const struct http_slice name = head->headers[i].name;
-
-        if (name.len < 8 || strncasecmp(name.at, "content-", 8) != 0)
-            head->headers[kept++] = head->headers[i];
-    }
-    head->headers_len = kept;
-}
-
 static void complete(struct bosh_request *r)
 {
     leave_unread(r);
-    drop_content_headers(&r->head);
+    bosh_head_drop_content(&r->head);
     r->state = WAITING;
     conn_expire(r->conn, CONN_NEVER); /* the session keeps the time */
     r->all->events->complete(r->all->owner, r);
@@ -417,43 +403,6 @@ void bosh_request_start(struct bosh_request *r)
         read_entity(r);
 }
 
-static const char *moved(const char *at, const char *from, const char *to)
-{
-    return at ? to + (at - from) : NULL;
-}
-
-static void move_slice(struct http_slice *slice, const char *from, const char *to)
-{
-    slice->at = moved(slice->at, from, to);
-}
-
-static bool copy_head(struct bosh_request *r, const struct http_head *head)
-{
-    const char *from = head->method.at;
-    const char *end = head->target.at + head->target.len;
-
-    for (size_t i = 0; i < head->headers_len; i++) {
-        const struct http_slice value = head->headers[i].value;
-
-        if (value.at && value.at + value.len > end)
-            end = value.at + value.len;
-    }
-    r->head_text = malloc((size_t)(end - from) + 1);
-    if (!r->head_text)
-        return false;
-    memcpy(r->head_text, from, (size_t)(end - from));
-    r->head = *head;
-    move_slice(&r->head.method, from, r->head_text);
-    move_slice(&r->head.target, from, r->head_text);
-    move_slice(&r->head.path, from, r->head_text);
-    move_slice(&r->head.query, from, r->head_text);
-    for (size_t i = 0; i < head->headers_len; i++) {
-        move_slice(&r->head.headers[i].name, from, r->head_text);
-        move_slice(&r->head.headers[i].value, from, r->head_text);
-    }
-    return true;
-}
-
 static bool copy_identity(struct bosh_request *r, const struct peer_identity *identity)
 {
     r->identity = *identity;
@@ -488,8 +437,9 @@ struct bosh_request *bosh_request_new(struct bosh_requests *all, struct conn *co
     r->may_keep = listener_may_keep(request);
     if (rest_len)
         buf_add(&r->in, rest, rest_len);
-    if (r->in.failed || !copy_head(r, request) || !copy_identity(r, identity) ||
-        !copy_origin(r, request) || !crowd_add(all->unread, &r->unread, NULL)) {
+    if (r->in.failed || !(r->head_text = bosh_head_copy(&r->head, request)) ||
+        !copy_identity(r, identity) || !copy_origin(r, request) ||
+        !crowd_add(all->unread, &r->unread, NULL)) {
         request_free(r);
         return NULL;
     }

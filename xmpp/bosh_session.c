@@ -13,7 +13,7 @@
 /* Messages that wait for the stream, at least. A client that waits for its answers never comes near
  * it. */
 #define INBOX_MAX ((size_t)1024 * 1024)
-/* By which the messages of one body may be longer than it: what they inherit (bosh.c), and records. */
+/* By which the messages of one body may be longer than it: what they inherit, and records. */
 #define INBOX_ROOM ((size_t)128 * 1024)
 /* The answer that creates a session waits for the server's features this long at least. */
 #define CREATION_WAIT_S 10
