@@ -17,7 +17,7 @@ const forged = (d, kid) => sign({ alg: 'RS256', typ: 'JWT', kid }, claims(d.doma
 
 // A handshake, and gone.
 async function stranger(d, address, kid = `made-up-${++made}`) {
-  const client = await d.socket({ ...from(address), parameters: { token: forged(d, kid) } });
+  const client = await d.socket({ ...from(address), transport: 'websocket', parameters: { token: forged(d, kid) } });
   await client.drop();
 }
 
