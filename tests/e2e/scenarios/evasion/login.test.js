@@ -230,8 +230,10 @@ scenario('two logins at once', { recorder: true, expect: [/stream ended why=OUT_
   for (const order of ['anonymous plain', 'anonymous open plain', 'anonymous plain open', 'plain anonymous',
     'plain abort anonymous', 'anonymous response']) {
     it(`${order}: the stream ends, and Prosody hears the first`, async () => {
-      const { client, wire } = await d.recorded({ via: 'vestibule', isLoggedIn: false });
+      const mark = order.replaceAll(' ', '-');
+      const client = await d.socket({ via: 'vestibule', parameters: { mark } });
       await client.startStream(d.domain);
+      const wire = d.recorder.of(mark);
       client.rawTogether(order.split(' ').map((name) => sasl[name]));
       await client.waitFor('the stream error', (el) => el.getName() === 'error' && el.getChild('policy-violation'));
       await client.closed;
@@ -242,7 +244,7 @@ scenario('two logins at once', { recorder: true, expect: [/stream ended why=OUT_
 
   it('an abort needs no waiting for', async () => {
     const room = await d.room();
-    const { client } = await d.recorded({ via: 'vestibule', isLoggedIn: false });
+    const client = await d.socket({ via: 'vestibule' });
     await client.startStream(d.domain);
     client.rawTogether([sasl.abort, sasl.abort, sasl.anonymous]);
     await client.waitFor('success', (el) => el.is('success', NS.sasl));
