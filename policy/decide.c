@@ -15,6 +15,7 @@
 #define UNJUDGED BIT(APPLICANT_UNJUDGED)
 #define LOBBY BIT(APPLICANT_LOBBY)
 #define PLAIN BIT(APPLICANT_PLAIN)
+#define OTHER_ROOM BIT(APPLICANT_OTHER_ROOM)
 #define UNKNOWN BIT(LOBBY_UNKNOWN)
 #define OFF BIT(LOBBY_OFF)
 #define ON BIT(LOBBY_ON)
@@ -32,7 +33,7 @@ static const struct rule rules[] = {
     {"room-create", LOBBY, NO_ROOM, DECIDE_CREATE,
      "asks for the lobby of a room still to be made", NULL, NULL},
 
-    {"guest", GUEST, UNKNOWN | OFF | ON | NO_ROOM, DECIDE_FORWARD,
+    {"guest", GUEST | OTHER_ROOM, UNKNOWN | OFF | ON | NO_ROOM, DECIDE_FORWARD,
      "no token that counts here: Prosody decides", NULL, NULL},
     {"state-unknown", UNJUDGED | LOBBY | PLAIN, UNKNOWN, DECIDE_ASK,
      "not known whether the room has a lobby", NULL, NULL},
@@ -80,7 +81,7 @@ enum applicant applicant_of(const struct token *token, const struct token_rules 
     switch (token_covers_room(token, token_rules, room)) {
     case TOKEN_OTHER_ROOM:
         *ret_reason = "the token is for another room";
-        return APPLICANT_GUEST;
+        return token->is_doubted ? APPLICANT_GUEST : APPLICANT_OTHER_ROOM;
     case TOKEN_COVER_UNKNOWN:
         *ret_reason = "which rooms the token is for cannot be told";
         return APPLICANT_UNJUDGED;
@@ -90,6 +91,10 @@ enum applicant applicant_of(const struct token *token, const struct token_rules 
     if (token->asks_lobby) {
         *ret_reason = "the token asks for the lobby";
         return APPLICANT_LOBBY;
+    }
+    if (token->is_doubted) {
+        *ret_reason = "a login with the token was refused before";
+        return APPLICANT_GUEST;
     }
     *ret_reason = "the token does not ask for the lobby";
     return APPLICANT_PLAIN;
@@ -119,6 +124,8 @@ const char *applicant_text(enum applicant applicant)
         return "lobby";
     case APPLICANT_PLAIN:
         return "plain";
+    case APPLICANT_OTHER_ROOM:
+        return "other-room";
     }
     return "unknown";
 }

@@ -12,6 +12,9 @@ enum applicant {
     APPLICANT_UNJUDGED, /* a token we cannot judge */
     APPLICANT_LOBBY,    /* asks for the lobby */
     APPLICANT_PLAIN,    /* a valid token that does not ask */
+    /* A valid token for another room. It passes untouched like a guest's, but Prosody refuses it: so
+     * one on his way in is no reason to make him a member. */
+    APPLICANT_OTHER_ROOM,
 };
 
 enum lobby_state {

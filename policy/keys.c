@@ -3,11 +3,13 @@
  *
  * The one thing to know: a kid comes from anybody's token, before anything is verified. So what a
  * client can cause is bounded on every side: an unknown kid is asked for once and then not again
- * for a minute, all unknown kids share one budget, and neither takes the place of a key that is
- * here. Keys that were good once are fetched again on the clock alone and need no budget, so
- * strangers' kids cannot starve them.
+ * for a minute, unknown kids have a budget (keys_budget.c), and none takes the place of a key that
+ * is here. And what binds a stranger binds only strangers: who is logged in has a budget and places
+ * of his own, and is not told that a key is not there because a stranger was told so. Keys that
+ * were good once are fetched again on the clock alone and need no budget.
  */
 #include "policy/keys.h"
+#include "policy/keys_budget.h"
 #include "policy/keys_read.h"
 
 #include <openssl/sha.h>
@@ -27,10 +29,8 @@
 /* Prosody's module keeps a key that has gone from the document for so long, as tokens signed with
  * it may still be about. */
 #define LEAVE_MS (90 * 60 * SECOND)
-/* All unknown kids of a key server together: so many at once, and one more every two seconds. */
-#define STRANGERS_BURST 30
-#define STRANGERS_EVERY_MS (2 * SECOND)
-/* Fetches on their way at a time. */
+/* Fetches on their way at a time; of unknown kids so many that nobody logged in asked for. */
+#define UNKNOWN_ON_WAY 32
 #define STRANGERS_ON_WAY 16
 #define REFRESHES_ON_WAY 8
 #define ABSENT_SLOTS 1024 /* a power of two */
@@ -62,8 +62,10 @@ struct known {
     int64_t leaves_ms;
 };
 
-struct stranger {
+/* A kid that is not known, asked for. */
+struct unknown {
     bool is_on_way;
+    bool is_vouched; /* somebody asked who is logged in */
     char kid[KEYS_KID_MAX + 1];
     struct digest digest;
 };
@@ -71,6 +73,7 @@ struct stranger {
 /* A kid the key server had no key for. One with the same slot takes its place. */
 struct absent {
     bool is_set;
+    bool is_vouched; /* else it holds for strangers only */
     int64_t until_ms;
     struct digest digest;
 };
@@ -83,7 +86,7 @@ struct keys {
 
     struct known *known; /* KEYS_MAX of them */
     size_t known_len;
-    uint64_t *uses; /* counts keys_find: outside, as looking a key up changes nothing else */
+    uint64_t uses; /* of keys, counted: orders known by last_use */
 
     /* Of a document: */
     struct schedule document;
@@ -91,10 +94,9 @@ struct keys {
     bool was_fetched;
 
     /* Of a key server: */
-    struct stranger strangers[STRANGERS_ON_WAY];
+    struct unknown unknown[UNKNOWN_ON_WAY];
     struct absent absent[ABSENT_SLOTS];
-    int64_t credit_ms, credited_ms; /* what is left of the budget, in time; when it was added to */
-    bool was_credited;
+    struct keys_budget budget;
 };
 
 struct keys *keys_new(enum keys_source source, const char *url, const struct keys_actions *actions,
@@ -114,8 +116,7 @@ struct keys *keys_new(enum keys_source source, const char *url, const struct key
     keys->document.next_ms = INT64_MIN;
     keys->url = strndup(url, len);
     keys->known = calloc(KEYS_MAX, sizeof *keys->known);
-    keys->uses = calloc(1, sizeof *keys->uses);
-    if (!keys->url || !keys->known || !keys->uses) {
+    if (!keys->url || !keys->known) {
         keys_free(keys);
         return NULL;
     }
@@ -135,7 +136,6 @@ void keys_free(struct keys *keys)
     for (size_t i = 0; i < keys->known_len; i++)
         known_done(&keys->known[i]);
     free(keys->known);
-    free(keys->uses);
     free(keys->url);
     free(keys);
 }
@@ -148,14 +148,14 @@ static struct known *find_known(const struct keys *keys, const char *kid)
     return NULL;
 }
 
-const char *keys_find(const struct keys *keys, const char *kid)
+const char *keys_find(struct keys *keys, const char *kid)
 {
     struct known *known = find_known(keys, kid);
 
     if (!known)
         return NULL;
     known->is_used = true;
-    known->last_use = ++*keys->uses;
+    known->last_use = ++keys->uses;
     return known->pem;
 }
 
@@ -204,7 +204,7 @@ static void begin_document(struct keys *keys, int64_t now_ms)
     keys->was_fetched = true;
     keys->fetched_ms = now_ms;
     keys->document.is_on_way = true;
-    if (!keys->actions->fetch(keys->ctx, keys->url))
+    if (!keys->actions->fetch(keys->ctx, keys->url, true))
         schedule_failure(&keys->document, now_ms);
 }
 
@@ -221,20 +221,27 @@ static bool same_digest(const struct digest *a, const struct digest *b)
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
-static bool fetch_from_server(struct keys *keys, const struct digest *digest)
+/* NULL when out of memory. */
+static char *url_of(const struct keys *keys, const struct digest *digest)
 {
     size_t size = strlen(keys->url) + sizeof "/.pem" + HEX_LEN;
     char *url = malloc(size);
     char *end;
-    bool has_begun;
 
     if (!url)
-        return false;
+        return NULL;
     end = url + sprintf(url, "%s/", keys->url);
     for (size_t i = 0; i < sizeof digest->bytes; i++)
         end += sprintf(end, "%02x", digest->bytes[i]);
     snprintf(end, sizeof ".pem", ".pem");
-    has_begun = keys->actions->fetch(keys->ctx, url);
+    return url;
+}
+
+static bool fetch_from_server(struct keys *keys, const struct digest *digest, bool is_first)
+{
+    char *url = url_of(keys, digest);
+    bool has_begun = url && keys->actions->fetch(keys->ctx, url, is_first);
+
     free(url);
     return has_begun;
 }
@@ -260,78 +267,103 @@ static bool read_url(const struct keys *keys, const char *url, struct digest *re
     return strcmp(url, ".pem") == 0;
 }
 
-/* Unknown kids of a key server. */
+/* Unknown kids. */
 
 static struct absent *absent_slot(struct keys *keys, const struct digest *digest)
 {
     return &keys->absent[(digest->bytes[0] << 8 | digest->bytes[1]) & (ABSENT_SLOTS - 1)];
 }
 
-static bool is_absent(struct keys *keys, const struct digest *digest, int64_t now_ms)
+static bool is_absent(struct keys *keys, const struct digest *digest,
+                      const struct keys_asker *asker, int64_t now_ms)
 {
     const struct absent *absent = absent_slot(keys, digest);
 
-    return absent->is_set && same_digest(&absent->digest, digest) && now_ms < absent->until_ms;
+    return absent->is_set && same_digest(&absent->digest, digest) && now_ms < absent->until_ms &&
+           (absent->is_vouched || !asker->is_logged_in);
 }
 
-static void remember_absent(struct keys *keys, const struct digest *digest, int64_t now_ms)
+static void remember_absent(struct keys *keys, const struct digest *digest, bool is_vouched,
+                            int64_t now_ms)
 {
-    *absent_slot(keys, digest) = (struct absent){true, now_ms + KEYS_UNKNOWN_MS, *digest};
+    *absent_slot(keys, digest) =
+        (struct absent){true, is_vouched, now_ms + KEYS_UNKNOWN_MS, *digest};
 }
 
-static bool spend(struct keys *keys, int64_t now_ms)
+/* Where it waits behind strangers' it does so no longer. Without memory it does. */
+static void vouch(struct keys *keys, struct unknown *unknown)
 {
-    const int64_t most = STRANGERS_BURST * STRANGERS_EVERY_MS;
+    char *url = url_of(keys, &unknown->digest);
 
-    if (!keys->was_credited)
-        keys->credit_ms = most;
-    else if (now_ms > keys->credited_ms)
-        keys->credit_ms = now_ms - keys->credited_ms > most - keys->credit_ms
-                              ? most
-                              : keys->credit_ms + (now_ms - keys->credited_ms);
-    keys->was_credited = true;
-    keys->credited_ms = now_ms;
-    if (keys->credit_ms < STRANGERS_EVERY_MS)
-        return false;
-    keys->credit_ms -= STRANGERS_EVERY_MS;
-    return true;
+    unknown->is_vouched = true;
+    if (url)
+        keys->actions->hurry(keys->ctx, url);
+    free(url);
 }
 
 /* Who is turned away for want of budget is not remembered as absent: the next to ask may be lucky,
  * and a kid that many ask for soon is. */
-static bool want_stranger(struct keys *keys, const char *kid, int64_t now_ms)
+static bool want_of_server(struct keys *keys, const char *kid, const struct keys_asker *asker,
+                           int64_t now_ms)
 {
     struct digest digest = digest_of(kid);
-    struct stranger *place = NULL;
+    struct unknown *place = NULL;
+    size_t strangers = 0;
 
-    for (size_t i = 0; i < STRANGERS_ON_WAY; i++) {
-        if (!keys->strangers[i].is_on_way)
-            place = &keys->strangers[i];
-        else if (same_digest(&keys->strangers[i].digest, &digest))
+    for (size_t i = 0; i < UNKNOWN_ON_WAY; i++) {
+        struct unknown *unknown = &keys->unknown[i];
+
+        if (!unknown->is_on_way) {
+            place = unknown;
+        } else if (same_digest(&unknown->digest, &digest)) {
+            if (asker->is_logged_in && !unknown->is_vouched)
+                vouch(keys, unknown);
             return true;
+        } else if (!unknown->is_vouched) {
+            strangers++;
+        }
     }
-    if (!place || is_absent(keys, &digest, now_ms) || !spend(keys, now_ms))
+    if (!place || (!asker->is_logged_in && strangers >= STRANGERS_ON_WAY) ||
+        is_absent(keys, &digest, asker, now_ms) ||
+        !keys_budget_spend(&keys->budget, asker, KEYS_COST_KEY, now_ms))
         return false;
     snprintf(place->kid, sizeof place->kid, "%s", kid);
     place->digest = digest;
+    place->is_vouched = asker->is_logged_in;
     place->is_on_way = true;
-    if (fetch_from_server(keys, &digest))
+    if (fetch_from_server(keys, &digest, asker->is_logged_in))
         return true;
     place->is_on_way = false;
-    remember_absent(keys, &digest, now_ms);
+    remember_absent(keys, &digest, asker->is_logged_in, now_ms);
     return false;
 }
 
-bool keys_want(struct keys *keys, const char *kid, int64_t now_ms)
+/* Strangers have it fetched once a minute, whoever they are: with it comes whatever it has. Who is
+ * logged in does not wait for that minute to pass, but for that of his kid. */
+static bool want_of_document(struct keys *keys, const char *kid, const struct keys_asker *asker,
+                             int64_t now_ms)
+{
+    struct digest digest = digest_of(kid);
+
+    if (keys->document.is_on_way)
+        return true;
+    if (keys->was_fetched && now_ms - keys->fetched_ms < KEYS_UNKNOWN_MS &&
+        (!asker->is_logged_in || is_absent(keys, &digest, asker, now_ms) ||
+         !keys_budget_spend(&keys->budget, asker, KEYS_COST_DOCUMENT, now_ms)))
+        return false;
+    if (asker->is_logged_in)
+        remember_absent(keys, &digest, true, now_ms);
+    begin_document(keys, now_ms);
+    return keys->document.is_on_way;
+}
+
+bool keys_want(struct keys *keys, const char *kid, const struct keys_asker *asker, int64_t now_ms)
 {
     if (strlen(kid) > KEYS_KID_MAX || find_known(keys, kid))
         return false;
     if (keys->source == KEYS_SERVER)
-        return want_stranger(keys, kid, now_ms);
-    if (!keys->document.is_on_way &&
-        (!keys->was_fetched || now_ms - keys->fetched_ms >= KEYS_UNKNOWN_MS))
-        begin_document(keys, now_ms);
-    return keys->document.is_on_way;
+        return want_of_server(keys, kid, asker, now_ms);
+    return want_of_document(keys, kid, asker, now_ms);
 }
 
 /* Answers. */
@@ -346,10 +378,10 @@ static const char *status_problem(int status)
 }
 
 /* Takes pem, and replaces what was used longest ago where there is no room. */
-static bool add_known(struct keys *keys, const struct stranger *stranger, char *pem, int64_t age,
+static bool add_known(struct keys *keys, const struct unknown *unknown, char *pem, int64_t age,
                       int64_t now_ms)
 {
-    char *kid = strdup(stranger->kid);
+    char *kid = strdup(unknown->kid);
     struct known *known;
 
     if (!kid) {
@@ -366,30 +398,30 @@ static bool add_known(struct keys *keys, const struct stranger *stranger, char *
     known = &keys->known[keys->known_len++];
     *known = (struct known){.kid = kid,
                             .pem = pem,
-                            .digest = stranger->digest,
+                            .digest = unknown->digest,
                             .expires_ms = now_ms + age,
-                            .last_use = ++*keys->uses};
+                            .last_use = ++keys->uses};
     schedule_success(&known->schedule, age, now_ms);
     return true;
 }
 
-static void stranger_answered(struct keys *keys, struct stranger *stranger, int status,
-                              const char *body, size_t len, int64_t age, int64_t now_ms,
-                              const char **ret_problem)
+static void unknown_answered(struct keys *keys, struct unknown *unknown, int status,
+                             const char *body, size_t len, int64_t age, int64_t now_ms,
+                             const char **ret_problem)
 {
     char *pem = NULL;
 
-    stranger->is_on_way = false;
+    unknown->is_on_way = false;
     if (status != 200)
         *ret_problem = status_problem(status);
     else
         pem = keys_read_pem(body, len, ret_problem);
-    if (pem && !add_known(keys, stranger, pem, age, now_ms)) {
+    if (pem && !add_known(keys, unknown, pem, age, now_ms)) {
         *ret_problem = "out of memory";
         pem = NULL;
     }
     if (!pem)
-        remember_absent(keys, &stranger->digest, now_ms);
+        remember_absent(keys, &unknown->digest, unknown->is_vouched, now_ms);
 }
 
 static void known_answered(struct known *known, int status, const char *body, size_t len,
@@ -421,10 +453,9 @@ static void server_answered(struct keys *keys, const char *url, int status, cons
 
     if (!read_url(keys, url, &digest))
         return;
-    for (size_t i = 0; i < STRANGERS_ON_WAY; i++)
-        if (keys->strangers[i].is_on_way && same_digest(&keys->strangers[i].digest, &digest)) {
-            stranger_answered(keys, &keys->strangers[i], status, body, len, age, now_ms,
-                              ret_problem);
+    for (size_t i = 0; i < UNKNOWN_ON_WAY; i++)
+        if (keys->unknown[i].is_on_way && same_digest(&keys->unknown[i].digest, &digest)) {
+            unknown_answered(keys, &keys->unknown[i], status, body, len, age, now_ms, ret_problem);
             return;
         }
     for (size_t i = 0; i < keys->known_len; i++)
@@ -525,7 +556,7 @@ static void refresh(struct keys *keys, int64_t now_ms)
         if (known->schedule.is_on_way || !known->is_used || now_ms < known->schedule.next_ms)
             continue;
         known->schedule.is_on_way = true;
-        if (fetch_from_server(keys, &known->digest))
+        if (fetch_from_server(keys, &known->digest, true))
             on_way++;
         else
             schedule_failure(&known->schedule, now_ms);

@@ -3,8 +3,8 @@
  *
  * The thing to know: a state has two grades. "Learnt" came from what passed by on clients' streams
  * and is good enough to decide whether someone needs a membership, where a mistake only leads him
- * to the lobby. "Confirmed" was read by ourselves and has been watched since; only that lets a
- * lobby user's join through.
+ * to the lobby. "Confirmed" was read by ourselves and there was a witness since, who gains nothing
+ * by hiding a change from us; only that lets a lobby user's join through.
  */
 #include "policy/room.h"
 
@@ -17,8 +17,10 @@
 /* A 104 so soon after our own submit was answered is most likely its announcement, late on some
  * client's stream. */
 #define OWN_CHANGE_MS 2000
-/* After the service stream was lost under a request, should nobody tell that it is back. */
-#define RETRY_MS 1000
+/* For so long in a minute clients' own changes of a room are waited for: a moderator's take
+ * milliseconds, but who sends them one after another would stop all joins. */
+#define OWNER_SETS_MS 10000
+#define MINUTE_MS 60000
 #define NEVER INT64_MIN
 
 static enum step_result step_idle(struct room *room, const struct room_answer *answer, int64_t now);
@@ -101,7 +103,7 @@ void room_free(struct room *room)
  * for them, by those who can do with less than certainty. */
 static void fade(struct room *room)
 {
-    if (room->watching == 0) {
+    if (room->witnesses == 0) {
         room->confirmed = false;
     }
     if (room->state == LOBBY_NO_ROOM ||
@@ -113,7 +115,7 @@ static void fade(struct room *room)
 static void check(const struct room *room)
 {
     assert(steps[room->step].asks == (room->request.id != 0));
-    assert(room->watching <= room->inside);
+    assert(room->witnesses <= room->watching && room->watching <= room->inside);
     assert(!room->confirmed || room->state != LOBBY_UNKNOWN);
     assert(room->step != ROOM_DESTROYING || room->persistent);
 }
@@ -128,17 +130,40 @@ static void set_due(struct room *room, int64_t now)
     int64_t due = earliest(joins_due(room), occupants_due(room));
 
     due = earliest(due, room->is_fenced_off ? fence_due(room, now) : release_due(room));
-    if ((!TAILQ_EMPTY(&room->held) || room->lobbyless > 0) && room->retry_at > now) {
+    if ((!TAILQ_EMPTY(&room->held) || room->lobbyless > 0 || room->on_trust > 0) &&
+        room->retry_at > now) {
         due = earliest(due, room->retry_at);
+    }
+    if (!TAILQ_EMPTY(&room->held) && room_is_unsettled(room)) {
+        due = earliest(due, room->owner_sets_since + OWNER_SETS_MS - room->owner_sets_ms);
     }
     room->due = due;
     room->rooms->next = earliest(room->rooms->next, due);
+}
+
+static void count_owner_sets(struct room *room, int64_t now)
+{
+    int64_t ms;
+
+    if (now - room->owner_sets_minute >= MINUTE_MS) {
+        room->owner_sets_minute = now;
+        room->owner_sets_ms = 0;
+        room->owner_sets_since = now;
+    }
+    ms = room->owner_sets_ms + (room->owner_sets > 0 ? now - room->owner_sets_since : 0);
+    room->owner_sets_outlast = ms >= OWNER_SETS_MS;
+}
+
+bool room_is_unsettled(const struct room *room)
+{
+    return room->owner_sets > 0 && !room->owner_sets_outlast;
 }
 
 void room_run(struct room *room, const struct room_answer *answer, int64_t now)
 {
     enum step_result result;
 
+    count_owner_sets(room, now);
     if (!release_wanted(room)) {
         release_reset(room);
     }
@@ -147,10 +172,11 @@ void room_run(struct room *room, const struct room_answer *answer, int64_t now)
         result = steps[room->step].run(room, answer, now);
         answer = NULL;
     } while (result == STEP_MORE);
+    members_take_back(room, now);
     members_send(room, now);
     fence_settle(room, room_is_alone(room));
-    /* What was read for a change that another instance delays holds until that one changes the room:
-     * else it would be read again every time it is tried. */
+    /* What was read for a change that another instance delays holds until that one changes the
+     * room: else it would be read again every time it is tried. */
     if (!room_holds_all(room) && room->step != ROOM_REPAIRING && !room->is_fenced_off) {
         fade(room);
     }
@@ -202,14 +228,17 @@ void request_send(struct request *request, struct room *room, struct person *per
     table_add(&rooms->requests, &request->node, &request->id, sizeof(request->id));
     message.id = request->id;
     message.persistent = persistent;
-    message.affiliation = person != NULL && person->work == MEMBER_RESTORE
-                              ? affiliation_text(person->restore)
-                              : "member";
     if (kind == REQUEST_SUBMIT || kind == REQUEST_CREATE || kind == REQUEST_DESTROY) {
         fence_changing(room);
     }
-    message.membersonly = room->step != ROOM_UNDOING &&
-                          (room->step != ROOM_GIVING_BACK || room->state == LOBBY_ON);
+    message.affiliation = "member";
+    if (person != NULL && person->work == MEMBER_RESTORE) {
+        message.affiliation = affiliation_text(person->restore);
+    } else if (person != NULL && person->work == MEMBER_TAKE_BACK) {
+        message.affiliation = "none";
+    }
+    message.membersonly =
+        room->step != ROOM_UNDOING && (room->step != ROOM_GIVING_BACK || room->state == LOBBY_ON);
     rooms->actions.request(rooms->actions.ctx, &message);
 }
 
@@ -253,7 +282,8 @@ static enum step_result ask(struct room *room)
 static bool is_unused(const struct room *room)
 {
     return room->inside == 0 && room->outside == 0 && TAILQ_EMPTY(&room->held) &&
-           TAILQ_EMPTY(&room->in_flight) && !room->persistent && room->owner_sets == 0;
+           TAILQ_EMPTY(&room->in_flight) && !room->persistent && room->owner_sets == 0 &&
+           room->on_trust == 0;
 }
 
 /* What changes the room, once no other instance is in the way. */
@@ -328,7 +358,7 @@ static void learn_from_form(struct room *room, const struct muc_form *form)
 {
     enum lobby_state state = form->membersonly ? LOBBY_ON : LOBBY_OFF;
 
-    if (room->owner_sets > 0) {
+    if (room_is_unsettled(room)) {
         return; /* about to change: asked again when that is over */
     }
     if (state == LOBBY_OFF && room->lobby_room == LOBBY_ROOM_EXISTS) {
@@ -495,7 +525,7 @@ void room_config_changed(struct room *room, int64_t now)
 /* Whether what passes by tells more than what we are about to do ourselves. */
 static bool may_learn(const struct room *room)
 {
-    return !room_holds_all(room) && room->step != ROOM_REPAIRING && room->owner_sets == 0;
+    return !room_holds_all(room) && room->step != ROOM_REPAIRING && !room_is_unsettled(room);
 }
 
 void room_informed(struct room *room, const struct muc_info *info, int64_t now)
@@ -535,18 +565,21 @@ void room_members_only(struct room *room, bool has_lobbyroom, int64_t forwarded_
     }
 }
 
-void room_owner_set(struct room *room, bool finished)
+void room_owner_set(struct room *room, bool finished, int64_t now)
 {
-    if (!finished) {
-        room->owner_sets++;
-    } else if (room->owner_sets > 0) {
-        room->owner_sets--;
+    count_owner_sets(room, now);
+    if (!finished && room->owner_sets++ == 0) {
+        room->owner_sets_since = now;
+    } else if (finished && room->owner_sets > 0 && --room->owner_sets == 0) {
+        room->owner_sets_ms += now - room->owner_sets_since;
     }
-    room->doubted = true;
+    if (!room->owner_sets_outlast) {
+        room->doubted = true; /* else reading it would never come to an end */
+    }
     room->turned_on = room->is_proof_due = false;
     room->lobbyless = 0;
     fence_changing(room);
-    if (may_learn(room) || room->step == ROOM_REPAIRING || room->owner_sets > 0) {
+    if (may_learn(room) || room->step == ROOM_REPAIRING || room_is_unsettled(room)) {
         room_forget_state(room);
     }
 }

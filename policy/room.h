@@ -21,6 +21,9 @@
 
 #include <sys/queue.h>
 
+/* After the service stream was lost under a request, should nobody tell that it is back. */
+#define RETRY_MS 1000
+
 enum room_step {
     ROOM_IDLE,
     ROOM_ASKING,     /* the owner form, for joins that wait to know the state */
@@ -78,6 +81,7 @@ struct session {
     TAILQ_HEAD(, join) joins; /* held or in flight */
     unsigned users; /* occupants, joins, and who is walking over them */
     bool suspended;
+    bool asks_lobby; /* what it does not show us proves nothing, see session_asks_lobby */
     int64_t until; /* when suspended: gone at that time */
     char *full_jid, *bare_jid;
 };
@@ -105,6 +109,7 @@ enum member_work {
     MEMBER_GRANT,
     MEMBER_INVITE,
     MEMBER_RESTORE, /* he was made an owner or admin while our grant was on its way */
+    MEMBER_TAKE_BACK, /* what he was given for being on his way in, and he was refused */
 };
 
 /* A bare JID in a room, and what we know it may do there. */
@@ -118,6 +123,8 @@ struct person {
     bool fresh;         /* unknown means none: the JID is too new to have any */
     bool was_kicked;    /* then it never means that: he may be an outcast */
     bool granted;       /* by us */
+    bool on_trust;      /* asked, or granted, only because he was on his way in: taken back if he
+                           does not come */
     int64_t granted_at; /* when that was answered */
     int64_t queued_at;
     unsigned inside;  /* occupants */
@@ -160,10 +167,14 @@ struct room {
 
     /* What is known about the lobby (room.c). */
     enum lobby_state state;
-    bool confirmed; /* read by us, and since then always watched by an occupant of ours */
+    bool confirmed; /* read by us, and since then there always was a witness */
     bool doubted;   /* a change was announced while our own read was under way */
     enum lobby_room lobby_room;
     unsigned owner_sets; /* clients' own configuration changes under way */
+    int64_t owner_sets_since; /* when the first of them began */
+    int64_t owner_sets_ms;    /* how long there were any, in this minute, before that */
+    int64_t owner_sets_minute;
+    bool owner_sets_outlast; /* too long: nobody waits for them any more */
     int64_t submitted_at; /* when our last submit was answered */
     bool turned_on;   /* it is members-only because of us */
     bool is_proof_due; /* nobody was shown a lobby, or none, since our last submit */
@@ -178,11 +189,13 @@ struct room {
     TAILQ_HEAD(, occupant) occupants;
     size_t inside;   /* occupants in the room, suspended ones too */
     size_t watching; /* those of them who would show us a 104: not suspended */
+    size_t witnesses; /* and of those, who do not ask for the lobby */
     size_t outside;  /* occupants of the lobby, and at its door */
     struct table persons_by_jid;
     struct person_list persons; /* oldest first */
     struct person_list queue;   /* MEMBER_QUEUED */
     size_t working;             /* persons with a request under way */
+    size_t on_trust;            /* persons who are */
 
     struct join_list held; /* in the order they came */
     struct join_list in_flight;
@@ -261,7 +274,9 @@ void room_forget_state(struct room *room);
 void room_config_changed(struct room *room, int64_t now);
 void room_informed(struct room *room, const struct muc_info *info, int64_t now);
 void room_members_only(struct room *room, bool has_lobbyroom, int64_t forwarded_at);
-void room_owner_set(struct room *room, bool finished);
+void room_owner_set(struct room *room, bool finished, int64_t now);
+/* A client's own change is under way, and worth waiting for. */
+bool room_is_unsettled(const struct room *room);
 void room_destroyed(struct room *room, int64_t now);
 
 /* room_fence.c */
@@ -291,12 +306,13 @@ enum join_need { /* what the room must do before joins that wait can go on, leas
     NEED_TURN_ON,
     NEED_CREATE,
 };
+bool must_be_sure(enum applicant applicant); /* lobby users, and tokens that may be one */
 struct join *join_new(struct room *room, struct session *session, const struct room_join *join,
                       int64_t now);
 void join_free(struct join *join);
-/* Settles what can be settled, in order. */
 /* Whether someone forwarded because the lobby is on has not been answered by Prosody yet. */
 bool joins_lobby_in_flight(const struct room *room);
+/* Settles what can be settled, in order. */
 enum join_need joins_decide(struct room *room, int64_t now);
 /* Whether one that waits would have this done, were the room in that state. */
 bool joins_want(const struct room *room, enum lobby_state state, enum decision_action action,
@@ -309,11 +325,18 @@ void join_fail(struct join *join, const char *reason, int64_t now);
 void joins_fail(struct room *room, bool all, const char *reason, int64_t now);
 /* The person they wait for is settled; failure: why he is no member all the same, or NULL. */
 void joins_member_done(struct room *room, struct person *person, const char *failure, int64_t now);
+/* His membership could not be taken back: who is not to have it is refused. */
+void joins_fail_on_trust(struct room *room, const char *bare_jid, const char *reason, int64_t now);
 bool verdict_on_failure(const struct rooms_config *config, enum applicant applicant,
                         const char *reason, struct room_verdict *ret);
 void joins_expire(struct room *room, int64_t now);
 int64_t joins_due(const struct room *room);
+/* Prosody's word on the session's oldest join has come. */
 void joins_landed(struct room *room, const struct session *session);
+/* Whether such a join of his waits or is on its way: who asks for the lobby, and tokens that may; or
+ * those that come in where the room is open. */
+bool joins_ask_lobby(const struct room *room, const char *bare_jid);
+bool joins_on_way(const struct room *room, const char *bare_jid);
 
 /* room_people.c */
 struct session *session_find(const struct rooms *rooms, const char *full_jid);
@@ -322,6 +345,10 @@ void session_hold(struct session *session);
 void session_drop(struct session *session, struct rooms *rooms); /* frees it after its last user */
 void session_set_suspended(struct session *session, struct rooms *rooms, bool suspended,
                            int64_t until);
+/* It came with a token that asks for the lobby, or may. Its holder would gain by our not knowing that
+ * he was put out, or that the lobby was turned off, and can have Prosody not tell him (XEP-0191,
+ * XEP-0352): he is no witness. */
+void session_asks_lobby(struct session *session);
 struct occupant *occupant_find(const struct room *room, const struct session *session,
                                enum place place);
 bool occupant_add(struct room *room, struct session *session, enum place place, int64_t until);
@@ -342,10 +369,13 @@ void person_seen(struct person *person, struct room *room, enum affiliation affi
                  int64_t now);
 void person_is_none(struct person *person);
 void person_was_kicked(struct person *person);
+void person_set_on_trust(struct person *person, struct room *room, bool on_trust);
 bool jid_is_focus(const char *jid);
 /* Asks for membership, unless it is being asked for. */
 void person_queue(struct person *person, struct room *room, bool fresh, int64_t now);
 void members_send(struct room *room, int64_t now);
+/* Those who were made members on trust and did not come are no members again. */
+void members_take_back(struct room *room, int64_t now);
 void member_answered(struct person *person, struct room *room, const struct room_answer *answer,
                      int64_t now);
 

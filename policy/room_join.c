@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define IN_FLIGHT_MS 30000
 #define RULE_ON_FAILURE "on-failure"
@@ -61,6 +62,11 @@ void join_free(struct join *join)
     free(join);
 }
 
+static bool is_of(const struct join *join, const char *bare_jid)
+{
+    return strcmp(join->session->bare_jid, bare_jid) == 0;
+}
+
 /* Settling. */
 
 static void settle(struct join *join, struct room_verdict *verdict, int64_t now)
@@ -96,6 +102,7 @@ bool verdict_on_failure(const struct rooms_config *config, enum applicant applic
     switch (applicant) {
     case APPLICANT_GUEST:
     case APPLICANT_PLAIN:
+    case APPLICANT_OTHER_ROOM:
         forward = true; /* at worst he meets the lobby */
         break;
     case APPLICANT_LOBBY:
@@ -112,18 +119,31 @@ bool verdict_on_failure(const struct rooms_config *config, enum applicant applic
     return forward;
 }
 
-void join_fail(struct join *join, const char *reason, int64_t now)
-{
-    struct room_verdict verdict;
-
-    verdict_on_failure(join->room->rooms->config, join->applicant, reason, &verdict);
-    settle(join, &verdict, now);
-}
-
-/* Lobby users, and tokens that may be one. */
-static bool must_be_sure(enum applicant applicant)
+bool must_be_sure(enum applicant applicant)
 {
     return applicant == APPLICANT_LOBBY || applicant == APPLICANT_UNJUDGED;
+}
+
+/* He whom the join is of has a membership, or may get one, that is not his yet. */
+static const struct person *on_trust(const struct join *join)
+{
+    const struct room *room = join->room;
+    const struct person *person =
+        room->on_trust > 0 ? person_find(room, join->session->bare_jid) : NULL;
+
+    return person != NULL && person->on_trust ? person : NULL;
+}
+
+void join_fail(struct join *join, const char *reason, int64_t now)
+{
+    enum applicant applicant = join->applicant;
+    struct room_verdict verdict;
+
+    if (must_be_sure(applicant) && on_trust(join) != NULL) {
+        applicant = APPLICANT_UNJUDGED; /* no failure, he could bring it about */
+    }
+    verdict_on_failure(join->room->rooms->config, applicant, reason, &verdict);
+    settle(join, &verdict, now);
 }
 
 /* Those that wait for the room; not all: only who is no worse off when nothing is done for him. */
@@ -139,11 +159,23 @@ void joins_fail(struct room *room, bool all, const char *reason, int64_t now)
     }
 }
 
+void joins_fail_on_trust(struct room *room, const char *bare_jid, const char *reason, int64_t now)
+{
+    struct join *join, *next;
+
+    for (join = TAILQ_FIRST(&room->held); join != NULL; join = next) {
+        next = TAILQ_NEXT(join, room_link);
+        if (must_be_sure(join->applicant) && is_of(join, bare_jid)) {
+            join_fail(join, reason, now);
+        }
+    }
+}
+
 /* Deciding. */
 
 static enum lobby_state state_for(const struct room *room, enum applicant applicant)
 {
-    if (room->owner_sets > 0 || (must_be_sure(applicant) && !room->confirmed)) {
+    if (room_is_unsettled(room) || (must_be_sure(applicant) && !room->confirmed)) {
         return LOBBY_UNKNOWN;
     }
     return room->state;
@@ -200,6 +232,9 @@ static void make_member(struct join *join, const struct decision *decision, int6
         return;
     }
     person = person_get(room, join->session->bare_jid);
+    if (person != NULL) {
+        person_set_on_trust(person, room, false); /* his token gives it to him */
+    }
     if (person == NULL) {
         join_fail(join, "out of memory", now);
     } else if (person->affiliation >= AFFILIATION_MEMBER ||
@@ -224,7 +259,11 @@ static enum join_need decide_one(struct join *join, int64_t now)
                                    .error_condition = decision.error_condition,
                                    .rule = decision.rule,
                                    .reason = decision.reason};
+    const struct person *person = on_trust(join);
 
+    if (person != NULL && (must_be_sure(join->applicant) || person->work == MEMBER_TAKE_BACK)) {
+        return NEED_NOTHING; /* until he has come in, or the membership is taken back */
+    }
     switch (decision.action) {
     case DECIDE_FORWARD:
         if (needs_repair(join, now)) {
@@ -240,13 +279,43 @@ static enum join_need decide_one(struct join *join, int64_t now)
         return NEED_NOTHING;
     case DECIDE_ASK:
         /* While a moderator's own change is under way the answer would be worth nothing. */
-        return room->owner_sets > 0 ? NEED_NOTHING : need(join, NEED_FORM, now);
+        return room_is_unsettled(room) ? NEED_NOTHING : need(join, NEED_FORM, now);
     case DECIDE_TURN_ON:
         return need(join, NEED_TURN_ON, now);
     case DECIDE_CREATE:
         return need(join, NEED_CREATE, now);
     }
     return NEED_NOTHING;
+}
+
+bool joins_ask_lobby(const struct room *room, const char *bare_jid)
+{
+    const struct join_list *lists[] = {&room->held, &room->in_flight};
+    const struct join *join;
+
+    for (size_t i = 0; i < 2; i++) {
+        TAILQ_FOREACH(join, lists[i], room_link)
+        {
+            if (must_be_sure(join->applicant) && is_of(join, bare_jid)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool joins_on_way(const struct room *room, const char *bare_jid)
+{
+    const struct join *join;
+
+    TAILQ_FOREACH(join, &room->in_flight, room_link)
+    {
+        if ((join->applicant == APPLICANT_PLAIN || join->applicant == APPLICANT_GUEST) &&
+            is_of(join, bare_jid)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool joins_lobby_in_flight(const struct room *room)
@@ -353,7 +422,15 @@ void joins_expire(struct room *room, int64_t now)
     }
     for (join = TAILQ_FIRST(&room->in_flight); join != NULL; join = next) {
         next = TAILQ_NEXT(join, room_link);
-        if (join->until <= now) {
+        if (join->until > now) {
+            continue;
+        }
+        if (join->session->suspended && on_trust(join) != NULL) {
+            /* He may be inside, and would be put out: known when he is back, or gone. */
+            TAILQ_REMOVE(&room->in_flight, join, room_link);
+            TAILQ_INSERT_TAIL(&room->in_flight, join, room_link);
+            join->until = now + IN_FLIGHT_MS;
+        } else {
             join_free(join);
         }
     }
@@ -387,15 +464,15 @@ int64_t joins_forwarded_at(const struct room *room, const struct session *sessio
     return INT64_MIN;
 }
 
-/* Prosody's word on the session's joins has come. */
 void joins_landed(struct room *room, const struct session *session)
 {
-    struct join *join, *next;
+    struct join *join;
 
-    for (join = TAILQ_FIRST(&room->in_flight); join != NULL; join = next) {
-        next = TAILQ_NEXT(join, room_link);
+    TAILQ_FOREACH(join, &room->in_flight, room_link)
+    {
         if (join->session == session) {
             join_free(join);
+            return;
         }
     }
 }

@@ -61,6 +61,7 @@ static void person_remove(struct person *person, struct room *room)
         room->working--;
     }
     request_drop(&person->request, room->rooms);
+    person_set_on_trust(person, room, false);
     table_remove(&room->persons_by_jid, &person->node);
     TAILQ_REMOVE(&room->persons, person, link);
     free(person->bare_jid);
@@ -72,8 +73,8 @@ static void forget_one(struct room *room)
 {
     struct person *person = TAILQ_FIRST(&room->persons);
 
-    while (person != NULL &&
-           (person->inside > 0 || person->waiting > 0 || person->work != MEMBER_QUIET)) {
+    while (person != NULL && (person->inside > 0 || person->waiting > 0 || person->on_trust ||
+                              person->work != MEMBER_QUIET)) {
         person = TAILQ_NEXT(person, link);
     }
     if (person != NULL) {
@@ -168,6 +169,14 @@ void person_was_kicked(struct person *person)
     person->was_kicked = true;
 }
 
+void person_set_on_trust(struct person *person, struct room *room, bool on_trust)
+{
+    if (person->on_trust != on_trust) {
+        person->on_trust = on_trust;
+        room->on_trust += on_trust ? 1 : (size_t)-1;
+    }
+}
+
 /* Work. */
 
 void person_queue(struct person *person, struct room *room, bool fresh, int64_t now)
@@ -183,10 +192,9 @@ void person_queue(struct person *person, struct room *room, bool fresh, int64_t 
 static void send(struct person *person, struct room *room, enum member_work work)
 {
     static const enum request_kind kinds[] = {
-        [MEMBER_LOOKUP] = REQUEST_AFFILIATIONS,
-        [MEMBER_GRANT] = REQUEST_GRANT,
-        [MEMBER_INVITE] = REQUEST_INVITE,
-        [MEMBER_RESTORE] = REQUEST_GRANT,
+        [MEMBER_LOOKUP] = REQUEST_AFFILIATIONS, [MEMBER_GRANT] = REQUEST_GRANT,
+        [MEMBER_INVITE] = REQUEST_INVITE,       [MEMBER_RESTORE] = REQUEST_GRANT,
+        [MEMBER_TAKE_BACK] = REQUEST_GRANT,
     };
 
     assert(work >= MEMBER_LOOKUP);
@@ -210,10 +218,13 @@ static void send_one(struct person *person, struct room *room, int64_t now)
         send(person, room, MEMBER_RESTORE);
         return;
     }
-    if (person->waiting == 0 && room->step != ROOM_GRANTING) {
+    if (person->waiting == 0 && (room->step != ROOM_GRANTING ||
+                                 (person->on_trust && !joins_on_way(room, person->bare_jid)))) {
+        person_set_on_trust(person, room, false);
         return; /* nobody waits for it any more */
     }
     if (is_settled(person)) {
+        person_set_on_trust(person, room, false);
         joins_member_done(room, person, NULL, now);
     } else if (!room_can_ask(room, now)) {
         joins_member_done(room, person, "the service account is not connected", now);
@@ -232,6 +243,54 @@ void members_send(struct room *room, int64_t now)
         TAILQ_REMOVE(&room->queue, person, queue_link);
         send_one(person, room, now);
     }
+}
+
+/* Nobody comes in meanwhile: all joins of his wait for it. */
+void members_take_back(struct room *room, int64_t now)
+{
+    struct person *person;
+
+    if (room->on_trust == 0 || !room_can_ask(room, now)) {
+        return;
+    }
+    TAILQ_FOREACH(person, &room->persons, link)
+    {
+        if (!person->on_trust || person->work != MEMBER_QUIET || room->working >= WORKING_MAX ||
+            joins_on_way(room, person->bare_jid)) {
+            continue;
+        }
+        if (person->affiliation == AFFILIATION_NONE || person->affiliation == AFFILIATION_MEMBER) {
+            send(person, room, MEMBER_TAKE_BACK);
+        } else {
+            person_set_on_trust(person, room, false); /* somebody else has decided about him */
+        }
+    }
+}
+
+static void taken_back(struct person *person, struct room *room, const struct room_answer *answer,
+                       int64_t now)
+{
+    char text[256];
+
+    switch (answer->status) {
+    case ANSWER_OK:
+        person_is_none(person);
+        break;
+    case ANSWER_ERROR: /* to try again would change nothing */
+        room_failure_text(text, sizeof(text), "a membership taken back", answer);
+        if (!answer_is_error(answer, "item-not-found")) {
+            room_note(room, ROOM_FAILED, person->bare_jid, text, 0, 0);
+        }
+        joins_fail_on_trust(room, person->bare_jid, text, now);
+        break;
+    case ANSWER_LOST:
+    case ANSWER_UNSENT:
+        room->retry_at = now + RETRY_MS;
+        return;
+    case ANSWER_TIMEOUT:
+        return; /* asked again */
+    }
+    person_set_on_trust(person, room, false);
 }
 
 static void is_member_now(struct person *person, struct room *room, int64_t now)
@@ -259,6 +318,10 @@ static void failed(struct person *person, struct room *room, enum member_work wo
     char text[256];
 
     room_failure_text(text, sizeof(text), names[work], answer);
+    if (work == MEMBER_LOOKUP || answer->status == ANSWER_ERROR ||
+        answer->status == ANSWER_UNSENT) {
+        person_set_on_trust(person, room, false); /* nothing was given */
+    }
     if (room->step == ROOM_GRANTING) {
         turn_on_failed(room, names[work], answer, now);
     } else if (answer->status == ANSWER_ERROR || answer->status == ANSWER_TIMEOUT) {
@@ -272,6 +335,7 @@ static void looked_up(struct person *person, struct room *room, const struct roo
 {
     person->affiliation = affiliation_of(answer->affiliation);
     if (is_settled(person)) {
+        person_set_on_trust(person, room, false);
         joins_member_done(room, person, NULL, now);
     } else if (person->affiliation == AFFILIATION_NONE) {
         send(person, room, MEMBER_GRANT);
@@ -304,6 +368,10 @@ void member_answered(struct person *person, struct room *room, const struct room
     room->working--;
     if (work == MEMBER_RESTORE) {
         restored(person, room, answer, now);
+        return;
+    }
+    if (work == MEMBER_TAKE_BACK) {
+        taken_back(person, room, answer, now);
         return;
     }
     if (work == MEMBER_LOOKUP && answer->status == ANSWER_OK) {

@@ -60,39 +60,58 @@ void session_drop(struct session *session, struct rooms *rooms)
     free(session);
 }
 
-/* An occupant begins or ceases to show us what happens in the room. */
-static void count_watching(struct room *room, bool watches)
+/* An occupant begins to show us what happens in the room, or ceases to. */
+static void watch(struct room *room, const struct session *session)
 {
-    if (watches) {
-        room->watching++;
-        return;
-    }
-    assert(room->watching > 0);
-    if (--room->watching == 0) {
+    room->watching += session->suspended ? 0 : 1;
+    room->witnesses += session->suspended || session->asks_lobby ? 0 : 1;
+}
+
+static void unwatch(struct room *room, const struct session *session)
+{
+    room->watching -= session->suspended ? 0 : 1;
+    room->witnesses -= session->suspended || session->asks_lobby ? 0 : 1;
+    if (room->witnesses == 0) {
         room->confirmed = false; /* a change may now pass unseen */
     }
+}
+
+static void recount(struct session *session, const struct session *was)
+{
+    struct occupant *occupant;
+
+    TAILQ_FOREACH(occupant, &session->occupants, session_link)
+    {
+        if (occupant->place == PLACE_INSIDE) {
+            watch(occupant->room, session);
+            unwatch(occupant->room, was);
+        }
+    }
+}
+
+void session_asks_lobby(struct session *session)
+{
+    struct session was = *session;
+
+    session->asks_lobby = true;
+    recount(session, &was);
 }
 
 void session_set_suspended(struct session *session, struct rooms *rooms, bool suspended,
                            int64_t until)
 {
-    struct occupant *occupant;
+    struct session was = *session;
 
     session->until = until;
     if (session->suspended == suspended) {
         return;
     }
     session->suspended = suspended;
+    recount(session, &was);
     if (suspended) {
         TAILQ_INSERT_TAIL(&rooms->suspended, session, suspended_link);
     } else {
         TAILQ_REMOVE(&rooms->suspended, session, suspended_link);
-    }
-    for (occupant = TAILQ_FIRST(&session->occupants); occupant != NULL;
-         occupant = TAILQ_NEXT(occupant, session_link)) {
-        if (occupant->place == PLACE_INSIDE) {
-            count_watching(occupant->room, !suspended);
-        }
     }
 }
 
@@ -140,9 +159,7 @@ bool occupant_add(struct room *room, struct session *session, enum place place, 
         return true;
     }
     room->inside++;
-    if (!session->suspended) {
-        count_watching(room, true);
-    }
+    watch(room, session);
     occupant->person = person_get(room, session->bare_jid);
     if (occupant->person != NULL) {
         occupant->person->inside++;
@@ -164,9 +181,7 @@ void occupant_remove(struct occupant *occupant)
         }
     } else {
         room->inside--;
-        if (!session->suspended) {
-            count_watching(room, false);
-        }
+        unwatch(room, session);
     }
     if (occupant->person != NULL) {
         occupant->person->inside--;

@@ -94,6 +94,7 @@ static bool queue_listed(struct room *room, const struct room_occupant *listed, 
         return true;
     }
     person->affiliation = affiliation;
+    person_set_on_trust(person, room, false); /* he came */
     if (affiliation == AFFILIATION_NONE) {
         person_queue(person, room, true, now);
     }
@@ -151,7 +152,7 @@ static bool queue_inside(struct room *room, int64_t now)
 }
 
 /* Who was let through before, and may be inside by now. Lobby users among them were let through to
- * a lobby; they are no members. */
+ * a lobby; they are no members, whatever other stream of the same JID is on its way. */
 static bool queue_in_flight(struct room *room, int64_t now)
 {
     struct join *join;
@@ -166,7 +167,9 @@ static bool queue_in_flight(struct room *room, int64_t now)
         if (person == NULL) {
             return false;
         }
-        if (is_outsider(person)) {
+        if (is_outsider(person) && person->work == MEMBER_QUIET &&
+            !joins_ask_lobby(room, person->bare_jid)) {
+            person_set_on_trust(person, room, true);
             person_queue(person, room, join->fresh_jid, now);
         }
     }
@@ -217,7 +220,7 @@ enum step_result step_submitting(struct room *room, const struct room_answer *an
  * ask once more. */
 static void is_on(struct room *room)
 {
-    if (room->owner_sets == 0) {
+    if (!room_is_unsettled(room)) {
         room_learn(room, LOBBY_ON, !room->doubted);
         room->lobby_room = LOBBY_ROOM_EXISTS;
         undo_submitted(room);

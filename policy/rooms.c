@@ -108,6 +108,9 @@ void rooms_join(struct rooms *rooms, const struct room_join *join, int64_t now)
         settle_without_record(rooms, room, join, "out of memory");
     } else {
         session_hold(session);
+        if (must_be_sure(join->applicant)) {
+            session_asks_lobby(session);
+        }
         if (join_new(room, session, join, now) == NULL) {
             settle_without_record(rooms, room, join, "out of memory");
         }
@@ -170,6 +173,7 @@ void rooms_entered(struct rooms *rooms, const char *room_name, const char *full_
         occupant = occupant_find(room, session, PLACE_INSIDE);
         if (occupant->person != NULL) {
             person_seen(occupant->person, room, affiliation_of(affiliation), now);
+            person_set_on_trust(occupant->person, room, false);
         }
         displace(room, session, PLACE_DOOR);
         joins_landed(room, session);
@@ -211,6 +215,7 @@ void rooms_join_failed(struct rooms *rooms, const char *room_name, const char *f
         if (person != NULL) {
             person_is_none(person);
         }
+        displace(room, session, PLACE_INSIDE); /* where he was put out unseen */
         if (has_lobbyroom && occupant_find(room, session, PLACE_LOBBY) == NULL) {
             occupant_add(room, session, PLACE_DOOR, now + DOOR_MS);
         }
@@ -295,7 +300,7 @@ void rooms_owner_set(struct rooms *rooms, const char *room_name, bool finished, 
     struct room *room = finished ? find(rooms, room_name) : find_or_make(rooms, room_name, &why);
 
     if (room != NULL) {
-        room_owner_set(room, finished);
+        room_owner_set(room, finished, now);
         room_run(room, NULL, now);
     }
 }

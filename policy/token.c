@@ -115,8 +115,8 @@ static struct verdict check_signature(const struct token_text *text,
 /* The public key that the header names by its kid, and only by that: what else a header may bring
  * (jwk, jku, x5u, x5c) is never looked at. A kid is looked up whatever is in it; where a key server
  * has the keys, it is only ever used hashed. */
-static struct verdict find_public_key(const json_t *header, const struct keys *keys,
-                                      struct token *token, struct key_text *ret)
+static struct verdict find_public_key(const json_t *header, struct keys *keys, struct token *token,
+                                      struct key_text *ret)
 {
     const json_t *kid = json_object_get(header, "kid");
 
@@ -316,7 +316,7 @@ static struct verdict judge_by_secret(const struct token_text *text, const json_
  * written so, leaves no signature to check. */
 static struct verdict judge_by_public_key(const struct token_text *text, const json_t *header,
                                           const struct token_algorithm *algorithm,
-                                          const struct keys *keys, struct token *token,
+                                          struct keys *keys, struct token *token,
                                           struct key_text *ret_key)
 {
     struct verdict verdict =
@@ -353,7 +353,7 @@ static struct verdict verify_with_libjwt(const struct token_text *text,
 /* The key is the secret or a public one as the configured algorithm has it, whatever the token
  * says. */
 static struct verdict judge_text(const struct token_text *text, const struct token_rules *rules,
-                                 const struct token_algorithm *algorithm, const struct keys *keys,
+                                 const struct token_algorithm *algorithm, struct keys *keys,
                                  int64_t now_s, struct token *token)
 {
     struct key_text key = {0};
@@ -376,7 +376,7 @@ static struct verdict judge_text(const struct token_text *text, const struct tok
 
 /* Never to libjwt without a key: its header says that nothing is verified then. */
 static bool has_key(const struct token_rules *rules, const struct token_algorithm *algorithm,
-                    const struct keys *keys)
+                    struct keys *keys)
 {
     if (algorithm->family == TOKEN_HMAC)
         return rules->secret && rules->secret_len > 0 && rules->secret_len <= INT_MAX;
@@ -384,7 +384,7 @@ static bool has_key(const struct token_rules *rules, const struct token_algorith
 }
 
 static struct verdict judge(const char *written, size_t len, const struct token_rules *rules,
-                            const struct keys *keys, int64_t now_s, struct token *token)
+                            struct keys *keys, int64_t now_s, struct token *token)
 {
     const struct token_algorithm *algorithm = token_algorithm_find(rules->algorithm);
     struct token_text text;
@@ -414,8 +414,8 @@ static struct verdict judge(const char *written, size_t len, const struct token_
     return verdict;
 }
 
-void token_verify(const char *text, size_t len, const struct token_rules *rules,
-                  const struct keys *keys, int64_t now_s, struct token *ret)
+void token_verify(const char *text, size_t len, const struct token_rules *rules, struct keys *keys,
+                  int64_t now_s, struct token *ret)
 {
     struct verdict verdict;
 

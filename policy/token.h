@@ -43,6 +43,8 @@ struct token {
     bool room_check_fails; /* context.room has a type that Prosody's module stumbles over at a join */
     bool asks_lobby;
     char *misused_claim; /* a path of lobby_claims found with another type than boolean; or NULL */
+    bool is_doubted; /* the holder's word: Prosody may have refused and forgotten it, so it opens nothing;
+                        what it asks stays */
     char *awaited_kid; /* TOKEN_UNJUDGED because this public key is not here (keys_want); else NULL */
 };
 
@@ -51,7 +53,7 @@ struct token {
  * gives TOKEN_UNJUDGED. text with count > 1 in the URL is the caller's to turn into TOKEN_UNJUDGED with
  * token_unjudged. */
 void token_verify(const char *text, size_t len, const struct token_rules *rules,
-                  const struct keys *keys, int64_t now_s, struct token *ret);
+                  struct keys *keys, int64_t now_s, struct token *ret);
 void token_unjudged(struct token *ret, const char *reason);
 void token_done(struct token *token);
 

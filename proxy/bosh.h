@@ -28,5 +28,3 @@ void bosh_take(struct bosh *bosh, struct conn *conn, const struct http_head *req
 void bosh_stop(struct bosh *bosh);
 /* Once a second. */
 void bosh_tick(struct bosh *bosh, int64_t now);
-/* Sessions that live, for the log. */
-size_t bosh_len(const struct bosh *bosh);

@@ -5,6 +5,8 @@
  */
 #include "proxy/bosh_request.h"
 
+#include "proxy/bosh_head.h"
+#include "proxy/handshake.h"
 #include "proxy/listener.h"
 #include "proxy/log.h"
 #include "proxy/rejections.h"
@@ -12,11 +14,12 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* Requests a client sent behind the one that waits, before its connection is read no further. */
 #define PIPELINED_MAX 65536
 #define WRITE_LIMIT_MS 30000
+
+#define TAG "bosh"
 
 static const char about[] = "This is a BOSH endpoint (XEP-0124) for XMPP: clients POST to it.\n";
 
@@ -36,6 +39,10 @@ struct bosh_request {
     bool may_keep;   /* the connection, behind the answer */
     bool is_head;    /* HEAD: an answer without its body */
     bool is_refused; /* what the client still writes is not read */
+    bool is_let_in;  /* by `begun` */
+    bool is_unread;  /* a member of all->unread */
+    struct crowd_member unread;
+    int64_t until;   /* its entity is here */
     char *origin;    /* NULL when it sent none */
     char *head_text; /* what head points into; gone with it behind `complete` */
     struct http_head head;
@@ -55,8 +62,17 @@ static void forget_head(struct bosh_request *r)
     r->identity.forwarded_for = NULL;
 }
 
+/* It is not waited for among those whom nobody knows. */
+static void leave_unread(struct bosh_request *r)
+{
+    if (r->is_unread)
+        crowd_remove(r->all->unread, &r->unread);
+    r->is_unread = false;
+}
+
 static void request_free(struct bosh_request *r)
 {
+    leave_unread(r);
     loop_undefer(r->proxy->loop, &r->release);
     forget_head(r);
     free(r->origin);
@@ -97,34 +113,6 @@ static void release(struct deferred *work)
     finish(r);
 }
 
-static const char *status_text(int status)
-{
-    switch (status) {
-    case 200:
-        return "OK";
-    case 204:
-        return "No Content";
-    case 400:
-        return "Bad Request";
-    case 403:
-        return "Forbidden";
-    case 405:
-        return "Method Not Allowed";
-    case 408:
-        return "Request Timeout";
-    case 411:
-        return "Length Required";
-    case 413:
-        return "Content Too Large";
-    case 417:
-        return "Expectation Failed";
-    case 429:
-        return "Too Many Requests";
-    default:
-        return "Service Unavailable";
-    }
-}
-
 /* An answer with the headers every one has. A browser shows a page the answer only if it is told
  * that it may; which origins may ask at all was judged at the door. */
 static void write_answer(struct bosh_request *r, int status, const char *type, const char *headers,
@@ -133,7 +121,8 @@ static void write_answer(struct bosh_request *r, int status, const char *type, c
     struct buf *out = conn_output(r->conn);
 
     assert(r->state == READING || r->state == WAITING);
-    buf_printf(out, "HTTP/1.1 %d %s\r\n", status, status_text(status));
+    leave_unread(r);
+    buf_printf(out, "HTTP/1.1 %d %s\r\n", status, handshake_status_text(status));
     if (type)
         buf_printf(out, "Content-Type: %s; charset=utf-8\r\n", type);
     if (status != 204)
@@ -149,21 +138,40 @@ static void write_answer(struct bosh_request *r, int status, const char *type, c
     loop_defer(r->proxy->loop, &r->release);
 }
 
+static enum log_level level_of(const struct bosh_request *r, enum rejection kind)
+{
+    return rejections_note(r->proxy->rejections, &r->identity.key, kind, loop_now(r->proxy->loop))
+               ? LOG_LEVEL_INFO
+               : LOG_LEVEL_DEBUG;
+}
+
 void bosh_request_log_refusal(const struct bosh_request *r, int status, const char *why)
 {
-    bool is_told = rejections_note(r->proxy->rejections, &r->identity.key,
-                                   rejection_of_status(status), loop_now(r->proxy->loop));
-
-    log_line(is_told ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "bosh", "%s refused: %d %s",
+    log_line(level_of(r, rejection_of_status(status)), TAG, "%s refused: %d %s",
              r->identity.address, status, why);
 }
 
+/* Who tries sids shows by himself. */
+void bosh_request_log_condition(const struct bosh_request *r, const char *condition,
+                                const char *why)
+{
+    bool is_unknown = strcmp(condition, "item-not-found") == 0;
+
+    log_line(level_of(r, is_unknown ? REJECTION_BOSH_UNKNOWN_SID : REJECTION_BOSH_BODY), TAG,
+             "%s refused: BOSH %s, %s", r->identity.address, condition, why);
+}
+
 /* The entity, if there is one, is not read: nobody knows where the next request begins. */
+static void read_no_more(struct bosh_request *r)
+{
+    r->may_keep = false;
+    r->is_refused = true;
+}
+
 static void refuse_unread(struct bosh_request *r, int status, const char *why)
 {
     bosh_request_log_refusal(r, status, why);
-    r->may_keep = false;
-    r->is_refused = true;
+    read_no_more(r);
     write_answer(r, status, "text/plain",
                  status == 405 ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "", why, strlen(why));
 }
@@ -175,6 +183,8 @@ void bosh_request_refuse(struct bosh_request *r, int status, const char *why)
 
 void bosh_request_answer(struct bosh_request *r, const char *body, size_t len)
 {
+    if (r->state == READING)
+        read_no_more(r);
     write_answer(r, 200, "text/xml", "", body, len);
 }
 
@@ -182,7 +192,26 @@ void bosh_request_abort(struct bosh_request *r)
 {
     if (r->state != ANSWERED)
         r->state = GONE;
+    leave_unread(r);
     loop_defer(r->proxy->loop, &r->release);
+}
+
+size_t bosh_requests_unread(const struct bosh_requests *all)
+{
+    return crowd_len(all->unread, NULL);
+}
+
+void bosh_requests_crowd_out(struct bosh_requests *all)
+{
+    struct crowd_member *oldest = crowd_oldest(all->unread, NULL);
+    struct bosh_request *r;
+
+    if (!oldest)
+        return;
+    r = (struct bosh_request *)((char *)oldest - offsetof(struct bosh_request, unread));
+    log_line(level_of(r, REJECTION_CROWDED_OUT), TAG,
+             "%s refused: it did not send its body, and others wait", r->identity.address);
+    bosh_request_abort(r);
 }
 
 void bosh_requests_abort_unread(struct bosh_requests *all)
@@ -201,23 +230,10 @@ void bosh_requests_abort_of(struct bosh_requests *all, const void *ctx)
     }
 }
 
-/* What goes on to Prosody has no content. */
-static void drop_content_headers(struct http_head *head)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < head->headers_len; i++) {
-        const struct http_slice name = head->headers[i].name;
-
-        if (name.len < 8 || strncasecmp(name.at, "content-", 8) != 0)
-            head->headers[kept++] = head->headers[i];
-    }
-    head->headers_len = kept;
-}
-
 static void complete(struct bosh_request *r)
 {
-    drop_content_headers(&r->head);
+    leave_unread(r);
+    bosh_head_drop_content(&r->head);
     r->state = WAITING;
     conn_expire(r->conn, CONN_NEVER); /* the session keeps the time */
     r->all->events->complete(r->all->owner, r);
@@ -226,6 +242,20 @@ static void complete(struct bosh_request *r)
     r->length = 0;
     if (r->in.len == 0)
         buf_done(&r->in);
+}
+
+/* What came of the entity is looked at: its beginning, and all of it. */
+static void read_entity(struct bosh_request *r)
+{
+    const struct bosh_request_events *events = r->all->events;
+
+    if (!r->is_let_in && r->length > BOSH_REQUEST_EARLY && r->in.len >= BOSH_REQUEST_ROOM) {
+        r->is_let_in = events->begun(r->all->owner, r, r->in.data, r->in.len);
+        if (r->is_let_in)
+            leave_unread(r);
+    }
+    if (r->state == READING && r->in.len >= r->length)
+        complete(r);
 }
 
 static void on_received(void *owner, uint8_t *data, size_t len)
@@ -244,8 +274,8 @@ static void on_received(void *owner, uint8_t *data, size_t len)
             r->all->events->gone(r->all->owner, r);
         return;
     }
-    if (r->state == READING && r->in.len >= r->length)
-        complete(r);
+    if (r->state == READING)
+        read_entity(r);
     if (r->state != READING && r->in.len > PIPELINED_MAX)
         conn_pause(r->conn);
 }
@@ -263,6 +293,9 @@ static void on_closed(void *owner, const char *why)
     struct bosh_request *r = owner;
     bool was_waiting = r->state == WAITING;
 
+    if (r->state == READING && loop_now(r->proxy->loop) >= r->until)
+        log_line(level_of(r, REJECTION_NO_REQUEST), TAG,
+                 "%s refused: no whole body in limits.handshake_timeout", r->identity.address);
     r->conn = NULL;
     r->state = GONE;
     if (was_waiting)
@@ -276,11 +309,15 @@ static const struct conn_callbacks conn_events = {
     .closed = on_closed,
 };
 
+size_t bosh_request_max(const struct config *config)
+{
+    return config->limits.stanza + BOSH_REQUEST_ROOM;
+}
+
 /* Chunks would be one more way to say where an entity ends, and no client of BOSH uses them: RFC
  * 9112 section 6.3 lets a server ask for a length. */
 static int check_length(struct bosh_request *r, bool is_post, const char **ret_why)
 {
-    const size_t max = r->proxy->config->limits.stanza + BOSH_REQUEST_ROOM;
     uint64_t length = 0;
 
     switch (http_request_framing(&r->head, &length)) {
@@ -300,7 +337,7 @@ static int check_length(struct bosh_request *r, bool is_post, const char **ret_w
         *ret_why = "Only POST has an entity here.";
         return 400;
     }
-    if (length > max) {
+    if (length > bosh_request_max(r->proxy->config)) {
         *ret_why = "The entity is over limits.stanza.";
         return 413;
     }
@@ -362,45 +399,8 @@ void bosh_request_start(struct bosh_request *r)
         return;
     }
     expect(r);
-    if (r->state == READING && r->in.len >= r->length)
-        complete(r);
-}
-
-static const char *moved(const char *at, const char *from, const char *to)
-{
-    return at ? to + (at - from) : NULL;
-}
-
-static void move_slice(struct http_slice *slice, const char *from, const char *to)
-{
-    slice->at = moved(slice->at, from, to);
-}
-
-static bool copy_head(struct bosh_request *r, const struct http_head *head)
-{
-    const char *from = head->method.at;
-    const char *end = head->target.at + head->target.len;
-
-    for (size_t i = 0; i < head->headers_len; i++) {
-        const struct http_slice value = head->headers[i].value;
-
-        if (value.at && value.at + value.len > end)
-            end = value.at + value.len;
-    }
-    r->head_text = malloc((size_t)(end - from) + 1);
-    if (!r->head_text)
-        return false;
-    memcpy(r->head_text, from, (size_t)(end - from));
-    r->head = *head;
-    move_slice(&r->head.method, from, r->head_text);
-    move_slice(&r->head.target, from, r->head_text);
-    move_slice(&r->head.path, from, r->head_text);
-    move_slice(&r->head.query, from, r->head_text);
-    for (size_t i = 0; i < head->headers_len; i++) {
-        move_slice(&r->head.headers[i].name, from, r->head_text);
-        move_slice(&r->head.headers[i].value, from, r->head_text);
-    }
-    return true;
+    if (r->state == READING)
+        read_entity(r);
 }
 
 static bool copy_identity(struct bosh_request *r, const struct peer_identity *identity)
@@ -437,11 +437,13 @@ struct bosh_request *bosh_request_new(struct bosh_requests *all, struct conn *co
     r->may_keep = listener_may_keep(request);
     if (rest_len)
         buf_add(&r->in, rest, rest_len);
-    if (r->in.failed || !copy_head(r, request) || !copy_identity(r, identity) ||
-        !copy_origin(r, request)) {
+    if (r->in.failed || !(r->head_text = bosh_head_copy(&r->head, request)) ||
+        !copy_identity(r, identity) || !copy_origin(r, request) ||
+        !crowd_add(all->unread, &r->unread, NULL)) {
         request_free(r);
         return NULL;
     }
+    r->is_unread = true;
     r->next = all->first;
     r->link = &all->first;
     if (r->next)
@@ -451,6 +453,7 @@ struct bosh_request *bosh_request_new(struct bosh_requests *all, struct conn *co
     r->conn = conn;
     conn_set_owner(conn, &conn_events, r);
     conn_expire(conn, all->proxy->config->limits.handshake_timeout_ms);
+    r->until = conn_deadline(conn);
     return r;
 }
 

@@ -27,7 +27,7 @@
     X(NOT_BOUND, false, true, 1008, "not-authorized", "something else before login")                \
     X(HOST_UNKNOWN, false, true, 1008, "host-unknown", "a domain that is not served here")          \
     X(MISADDRESSED, false, true, 1008, "improper-addressing", "an address that cannot be one")      \
-    X(OUT_OF_ORDER, false, true, 1008, "policy-violation", "a stream opened again in its middle")   \
+    X(OUT_OF_ORDER, false, true, 1008, "policy-violation", "said when it may not be said")          \
     X(BAD_COUNT, false, true, 1008, "policy-violation", "a stanza count that is no number")          \
     X(STALLED, false, true, 1008, "policy-violation", "nothing was read for too long")              \
     X(SERVER_TOO_LARGE, false, false, 1011, "internal-server-error", "over limits.server_stanza")   \

@@ -114,9 +114,13 @@ void handshake_accept(struct buf *out, const struct http_head *request)
                accept);
 }
 
-static const char *status_text(int status)
+const char *handshake_status_text(int status)
 {
     switch (status) {
+    case 200:
+        return "OK";
+    case 204:
+        return "No Content";
     case 400:
         return "Bad Request";
     case 403:
@@ -131,6 +135,8 @@ static const char *status_text(int status)
         return "Length Required";
     case 413:
         return "Content Too Large";
+    case 417:
+        return "Expectation Failed";
     case 426:
         return "Upgrade Required";
     case 429:
@@ -155,7 +161,7 @@ void handshake_refuse(struct buf *out, int status, const char *why)
     buf_printf(out,
                "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
                "Content-Length: %zu\r\nCache-Control: no-store\r\nConnection: close\r\n%s\r\n%s\n",
-               status, status_text(status), strlen(why) + 1,
+               status, handshake_status_text(status), strlen(why) + 1,
                status == 426   ? "Sec-WebSocket-Version: 13\r\n"
                : status == 405 ? "Allow: GET, HEAD, OPTIONS\r\n"
                                : "",

@@ -21,6 +21,8 @@ bool handshake_is_upgrade(const struct http_head *request);
 int handshake_check(const struct http_head *request, const char **ret_why);
 /* Appends the 101 response. */
 void handshake_accept(struct buf *out, const struct http_head *request);
+/* The reason phrase of an HTTP status that we answer with. */
+const char *handshake_status_text(int status);
 /* Appends a whole response with a text body, for a connection that ends with it. */
 void handshake_refuse(struct buf *out, int status, const char *why);
 

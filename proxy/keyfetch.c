@@ -2,8 +2,9 @@
  * See keyfetch.h. When to fetch what is policy/keys.c's to say; here it is done and told.
  *
  * What a newcomer gets wrong: anybody can make us ask for a key by naming one in a token, so what
- * is under way and what is logged stay bounded whatever comes. A failure that lasts is one line,
- * not one for each attempt.
+ * is under way and what is logged stay bounded whatever comes, and strangers' requests wait for all
+ * others, which have connections of their own should those be slow to answer. A failure that lasts
+ * is one line, not one for each attempt.
  */
 #include "proxy/keyfetch.h"
 
@@ -20,13 +21,15 @@
 #include <string.h>
 
 #define TAG "keys"
-#define FETCHES_AT_ONCE 4
-#define FETCHES_MAX 64 /* those that wait for their turn included */
+#define FETCHES_AT_ONCE 8
+#define STRANGERS_AT_ONCE 4 /* of them, those that are not first */
+#define FETCHES_MAX 64      /* those that wait for their turn included; keys.c asks for fewer */
 #define FETCH_LIMIT_MS 10000
 
 struct fetch {
     struct keyfetch *owner;
     struct httpget *get; /* NULL while it waits */
+    bool is_first;
     struct fetch *next;
     char url[]; /* as asked for */
 };
@@ -38,7 +41,7 @@ struct keyfetch {
     struct httpget_target target;
     char *host, *authority; /* target's: a configuration does not last as long */
     struct fetch *fetches;  /* in the order asked for */
-    size_t under_way, len;
+    size_t len;
     bool is_stopped;
     bool has_fetched; /* something, once: there are old keys to keep */
     bool is_failing;  /* said once for each reason, until an answer comes */
@@ -64,7 +67,6 @@ static void fetch_drop(struct keyfetch *f, struct fetch *fetch)
         link = &(*link)->next;
     *link = fetch->next;
     f->len--;
-    f->under_way -= fetch->get ? 1 : 0;
     free(fetch);
 }
 
@@ -168,8 +170,27 @@ static bool begin(struct keyfetch *f, struct fetch *fetch)
 {
     fetch->get = httpget_new(f->proxy->loop, &f->target, path_of(fetch->url), KEYS_BODY_MAX,
                              FETCH_LIMIT_MS, on_done, fetch);
-    f->under_way += fetch->get ? 1 : 0;
     return fetch->get != NULL;
+}
+
+static bool may_begin(const struct keyfetch *f, bool is_first)
+{
+    size_t all = 0, strangers = 0;
+
+    for (const struct fetch *fetch = f->fetches; fetch; fetch = fetch->next) {
+        all += fetch->get ? 1 : 0;
+        strangers += fetch->get && !fetch->is_first ? 1 : 0;
+    }
+    return all < FETCHES_AT_ONCE && (is_first || strangers < STRANGERS_AT_ONCE);
+}
+
+static struct fetch *next_waiting(const struct keyfetch *f, bool is_first)
+{
+    struct fetch *fetch = f->fetches;
+
+    while (fetch && (fetch->get || fetch->is_first != is_first))
+        fetch = fetch->next;
+    return fetch && may_begin(f, is_first) ? fetch : NULL;
 }
 
 /* Whose turn has come. Telling may ask for more, so the list is looked at anew each time. */
@@ -177,11 +198,11 @@ static void begin_waiting(struct keyfetch *f)
 {
     static const struct httpget_answer no_memory = {.max_age_s = -1, .problem = "out of memory"};
 
-    while (!f->is_stopped && f->under_way < FETCHES_AT_ONCE) {
-        struct fetch *fetch = f->fetches;
+    while (!f->is_stopped) {
+        struct fetch *fetch = next_waiting(f, true);
 
-        while (fetch && fetch->get)
-            fetch = fetch->next;
+        if (!fetch)
+            fetch = next_waiting(f, false);
         if (!fetch)
             return;
         if (begin(f, fetch))
@@ -201,7 +222,7 @@ static void on_done(void *owner, const struct httpget_answer *answer)
     begin_waiting(f);
 }
 
-static bool on_fetch(void *ctx, const char *url)
+static bool on_fetch(void *ctx, const char *url, bool is_first)
 {
     struct keyfetch *f = ctx;
     struct fetch *fetch, **last = &f->fetches;
@@ -212,18 +233,34 @@ static bool on_fetch(void *ctx, const char *url)
     if (!fetch)
         return false;
     fetch->owner = f;
+    fetch->is_first = is_first;
     memcpy(fetch->url, url, strlen(url) + 1);
     while (*last)
         last = &(*last)->next;
     *last = fetch;
     f->len++;
-    if (f->under_way >= FETCHES_AT_ONCE || begin(f, fetch))
+    if (!may_begin(f, is_first) || begin(f, fetch))
         return true;
     fetch_drop(f, fetch);
     return false;
 }
 
-static const struct keys_actions actions = {.fetch = on_fetch};
+static void on_hurry(void *ctx, const char *url)
+{
+    struct keyfetch *f = ctx;
+    struct fetch *fetch = f->fetches;
+
+    while (fetch && strcmp(fetch->url, url) != 0)
+        fetch = fetch->next;
+    if (!fetch)
+        return;
+    fetch->is_first = true;
+    /* It waits only while others are under way: where it cannot be begun, their end tries again. */
+    if (!fetch->get && !f->is_stopped && may_begin(f, true))
+        begin(f, fetch);
+}
+
+static const struct keys_actions actions = {.fetch = on_fetch, .hurry = on_hurry};
 
 bool keyfetch_new(struct proxy *proxy, const struct config *config, struct keyfetch **ret)
 {

@@ -21,12 +21,17 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define TAG "listener"
 
 /* File descriptors besides a connection's two, for those who are only told that there is no room.
  */
 #define SPARE_GUESTS 32
+/* For files that are no connections. */
+#define OTHER_FILES 32
+/* Guests there is room for in any case. */
+#define GUESTS_MIN 8
 
 /* How long a connection may wait for another request: as nginx keeps its own. */
 #define KEEP_LIMIT_MS 75000
@@ -50,6 +55,7 @@ struct listener {
     struct lws_vhost *vhost;      /* of what was accepted */
     struct acceptor acceptor;
     struct crowd *guests;
+    size_t files; /* that connections may take */
     bool is_full; /* said once */
 };
 
@@ -110,12 +116,12 @@ static bool admit(struct guest *g, const struct peer_identity *identity)
                      "limits.connections (%u) is reached, new ones are refused",
                      config->limits.connections);
         l->is_full = true;
-        refuse(g, 503, "Too many connections.");
+        refuse(g, 503, "Too many connections (limits.connections).");
         return false;
     }
     l->is_full = false;
     if (!peers_add(l->proxy->peers, &identity->key, config->limits.connections_per_ip)) {
-        refuse(g, 429, "Too many connections from this address.");
+        refuse(g, 429, "Too many connections from this address (limits.connections_per_ip).");
         return false;
     }
     return true;
@@ -270,20 +276,41 @@ static void on_closed(void *owner, const char *why)
 
 static const struct conn_callbacks guest_events = {.received = on_received, .closed = on_closed};
 
-/* Guests that may be there at a time: with all others no more than there are files. A connection
- * that is in has two, the second maybe not yet. */
-static size_t room_for_guests(const struct listener *l)
+/* A connection that is in has two files, the second maybe not yet. */
+size_t listener_room(const struct listener *l)
 {
     const struct proxy *proxy = l->proxy;
-    size_t max = proxy->config->limits.connections, files = 2 * max + SPARE_GUESTS;
     size_t others = loop_conns_len(proxy->loop) - crowd_len(l->guests, NULL);
     size_t in = 2 * (proxy->streams_len + proxy->passthroughs);
-    size_t room = 0;
 
     others = others > in ? others : in;
-    if (others < files)
-        room = files - others;
+    return others + GUESTS_MIN < l->files ? l->files - others : GUESTS_MIN;
+}
+
+/* Guests that may be there at a time: with all others no more than there are files. */
+static size_t room_for_guests(const struct listener *l)
+{
+    size_t max = l->proxy->config->limits.connections, room = listener_room(l);
+
     return room < max ? room : max;
+}
+
+size_t listener_files_wanted(const struct config *config)
+{
+    size_t each = config->http.bosh == BOSH_INSPECT ? 4 : 2;
+
+    return each * config->limits.connections + SPARE_GUESTS + OTHER_FILES;
+}
+
+static size_t count_files(const struct config *config)
+{
+    const size_t least = 2 * (size_t)config->limits.connections + SPARE_GUESTS;
+    struct rlimit limit;
+    size_t files = listener_files_wanted(config) - OTHER_FILES;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < files + OTHER_FILES)
+        files = limit.rlim_cur > OTHER_FILES ? limit.rlim_cur - OTHER_FILES : 0;
+    return files > least ? files : least;
 }
 
 /* A request follows its connection at once; who waited longest is the least likely to be honest. So
@@ -446,6 +473,7 @@ struct listener *listener_new(struct proxy *proxy)
         return NULL;
     l->proxy = proxy;
     l->guests = crowd_new();
+    l->files = count_files(config);
     l->acceptor = (struct acceptor){.loop = proxy->loop,
                                     .accepted = on_accepted,
                                     .ctx = l,

@@ -10,6 +10,11 @@
 struct listener *listener_new(struct proxy *proxy);
 /* Where that is, as listen.address would say it. */
 void listener_place(const struct config *config, char *to, size_t len);
+/* The files that all connections may need: two each, and four for one by BOSH, whose client asks by two or
+ * three connections at a time. */
+size_t listener_files_wanted(const struct config *config);
+/* How many connections there may be that are not in, those at the door among them. */
+size_t listener_room(const struct listener *l);
 /* Accepts no more than who has connected by now. Whose request is on its way is still served. */
 void listener_close(struct listener *l);
 /* After that: whoever is at the door still is turned away. */

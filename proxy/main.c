@@ -108,20 +108,22 @@ static void on_tick(void *ctx, int64_t now)
     notify_tick(now);
 }
 
-/* Each stream is two sockets. */
-void proxy_raise_file_limit(unsigned connections)
+/* Each stream is two sockets; more are of use where clients come by BOSH. */
+void proxy_raise_file_limit(const struct config *config)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections * 2 + 64;
+    rlim_t needed = (rlim_t)config->limits.connections * 2 + 64;
+    rlim_t wanted = listener_files_wanted(config);
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < needed)
         log_line(LOG_LEVEL_WARN, TAG,
                  "only %llu files may be open, limits.connections (%u) needs %llu: raise "
                  "LimitNOFILE or ulimit -n",
-                 (unsigned long long)limit.rlim_cur, connections, (unsigned long long)wanted);
+                 (unsigned long long)limit.rlim_cur, config->limits.connections,
+                 (unsigned long long)needed);
 }
 
 bool proxy_load_upstream_tls(const struct config *config, struct ssl_ctx_st **ret)
@@ -229,7 +231,7 @@ static bool proxy_set_up(struct proxy *p)
     if (!p->parser || !p->peers || !p->rejections || !proxy_load_upstream_tls(p->config, &tls))
         return false;
     proxy_set_upstream(p, tls);
-    proxy_raise_file_limit(p->config->limits.connections);
+    proxy_raise_file_limit(p->config);
     p->loop = loop_new();
     if (!p->loop || !keyfetch_new(p, p->config, &keyfetch))
         return false;

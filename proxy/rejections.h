@@ -33,7 +33,9 @@
     X(HTTP_OTHER, "http_other")                                                                    \
     X(NO_REQUEST, "no_request")     /* none in limits.handshake_timeout */                         \
     X(CROWDED_OUT, "crowded_out")   /* it waited with its request, and others came */              \
-    X(LOGIN_FAILED, "login_failed") /* by Prosody (SASL) */
+    X(LOGIN_FAILED, "login_failed") /* by Prosody (SASL) */                                        \
+    X(BOSH_BODY, "bosh_body")       /* a body answered with a condition */                         \
+    X(BOSH_UNKNOWN_SID, "bosh_unknown_sid") /* of no session: a late one, or one that was tried */
 
 enum rejection {
 #define REJECTION_ENUM(name, text) REJECTION_##name,

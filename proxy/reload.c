@@ -105,7 +105,7 @@ static bool swap(struct proxy *p, struct config *config)
     sessions_limit(p->sessions, config->limits.connections);
     if (has_new_keys)
         keyfetch_use(p, keyfetch);
-    proxy_raise_file_limit(config->limits.connections);
+    proxy_raise_file_limit(config);
     if (is_new_service)
         service_restart(p->service);
     proxy_warn(config);

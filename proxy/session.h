@@ -23,7 +23,7 @@ struct session_place {
     char *room; /* canonical room JID */
     char *nick;
     bool is_lobby;
-    bool is_leaving; /* he said so: a join behind it is a new one */
+    bool is_owner; /* as the last presence of his own said */
     struct session_place *next;
 };
 

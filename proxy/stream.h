@@ -6,6 +6,7 @@
 #pragma once
 
 #include "proxy/close_reasons.h"
+#include "proxy/login.h"
 #include "proxy/peers.h"
 #include "proxy/proxy.h"
 #include "proxy/session.h"
@@ -19,7 +20,7 @@ enum stream_state {
 };
 
 /* Owner-form submits of the client not answered yet. */
-#define STREAM_OWNER_SETS_MAX 8
+#define STREAM_OWNER_SETS_MAX 2 /* the second waits for the first */
 #define STREAM_OWNER_SET_MS 5000      /* then a room no longer waits for the answer */
 #define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
 #define STREAM_LOGINS_MAX 5           /* that fail */
@@ -28,6 +29,12 @@ enum stream_state {
 #define STREAM_PROBE_MS 10000         /* for the address of a session it is waited longer */
 /* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
 #define STREAM_STALL_MS 30000
+
+/* What a message of a client who is logged in may be made of, with that many bytes at most. */
+static inline struct parse_limits stream_message_limits(size_t bytes)
+{
+    return (struct parse_limits){.bytes = bytes, .depth = 64, .elements = 8192, .attributes = 64};
+}
 
 struct stream {
     struct proxy *proxy;
@@ -55,9 +62,8 @@ struct stream {
     bool awaits_key;      /* logged in, and the public key of his token is on its way */
     int64_t key_deadline; /* then it is not waited for any longer */
     bool has_previd; /* the URL names a former session: the JID may be an old one */
-    bool is_anonymous; /* logged in by SASL ANONYMOUS */
-    bool was_refused;  /* a SASL attempt failed: Prosody may have forgotten the token (wire fact 3) */
-    bool is_logged_in;
+    struct login login;
+    bool is_logged_in; /* bound too */
     bool is_opened;  /* Prosody answered <open/> */
     bool is_closing; /* an XMPP <close/> or stream error passed, either way */
     bool said_misused;
@@ -123,6 +129,10 @@ void streams_keys_changed(struct proxy *proxy);
 
 /* Lets changes of rooms go on that waited for lobby users' joins to arrive. */
 void streams_release_owner_sets(struct proxy *proxy);
+
+/* For stream_open.c: a stream that is nobody's yet, NULL when out of memory; and what its ends call. */
+struct stream *stream_make(struct proxy *proxy, const struct peer_identity *identity);
+extern const struct transport_callbacks stream_client_events, stream_server_events;
 
 /* For stream_client.c, stream_server.c and roomlink.c. */
 /* The token, stream_token.c: of the handshake; as it is when SASL succeeded; left with the session of a

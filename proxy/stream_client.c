@@ -35,37 +35,6 @@ void stream_forward(struct stream *s, const char *data, size_t len)
         sm_passed(&s->session->sm.up);
 }
 
-static bool is_leave(const struct element *presence)
-{
-    const char *type = element_attribute(presence, "type");
-
-    return type && strcmp(type, "unavailable") == 0;
-}
-
-/* Whoever is inside may say so again (wire fact 28); whoever said that he leaves is as good as
- * outside, even before Prosody has said so too. True when the presence is not to be forwarded. */
-static bool main_room_presence(struct stream *s, const struct element *e,
-                               const struct muc_room *room, const char *data, size_t len)
-{
-    struct session_place *place = session_find_place(s->session, room->jid, false);
-
-    if (is_leave(e)) {
-        if (place)
-            place->is_leaving = true;
-        return false;
-    }
-    /* While Prosody's side stands still, because he does not read, what is known is old. */
-    return room->nick[0] && (!place || place->is_leaving || s->full_since) &&
-           stream_take_join(s, room, data, len);
-}
-
-/* Unavailable to everyone: Prosody tells the rooms (RFC 6121 section 4.6.3). */
-static void leave_all(struct stream *s)
-{
-    for (struct session_place *place = s->session->places; place; place = place->next)
-        place->is_leaving = true;
-}
-
 static void presence(struct stream *s, const struct element *e, const char *data, size_t len)
 {
     struct muc_room room;
@@ -73,7 +42,7 @@ static void presence(struct stream *s, const struct element *e, const char *data
     enum jid_result error;
     bool is_taken = false;
 
-    if (!s->session || (!muc_is_join(e) && !is_leave(e))) {
+    if (!s->session || !muc_is_join(e)) {
         stream_forward(s, data, len);
         return;
     }
@@ -81,14 +50,10 @@ static void presence(struct stream *s, const struct element *e, const char *data
         /* Whose it is must be known before it can be judged; Prosody refuses it before the bind. */
         if (!s->session->is_token_unseen)
             stream_end(s, CLOSE_NOT_BOUND, NULL);
-        else if (is_leave(e))
-            stream_forward(s, data, len);
         else
             stream_ask_address(s, e, data, len);
         return;
     }
-    if (is_leave(e) && !element_attribute(e, "to"))
-        leave_all(s);
     place = stream_locate(s, e, "to", &room, &error);
     if (error != JID_OK) {
         /* Prosody prepares addresses with another library: what only it can read would be a room we
@@ -97,8 +62,11 @@ static void presence(struct stream *s, const struct element *e, const char *data
             stream_answer(s, e, "modify", "jid-malformed", jid_result_text(error));
         return;
     }
-    if (place == MUC_MAIN)
-        is_taken = main_room_presence(s, e, &room, data, len);
+    /* Even of one who is inside, as far as is known: a client can have Prosody not tell it that it
+     * was put out (XEP-0191, or a resumption that acknowledges what never came), and Jitsi's sends
+     * a join no second time (wire fact 28). */
+    if (place == MUC_MAIN && room.nick[0])
+        is_taken = stream_take_join(s, &room, data, len);
     if (place != MUC_ELSEWHERE)
         muc_room_done(&room);
     if (!is_taken && s->state == STREAM_OPEN)
@@ -128,20 +96,21 @@ static void note_owner_set(struct stream *s, const char *id, const char *room)
     stream_end(s, CLOSE_NO_MEMORY, NULL);
 }
 
-/* Somebody inside changes the room: until Prosody answered, what we know of it may be wrong. True
- * when it waits. */
+/* An owner changes the room: until Prosody answered, what we know of it may be wrong. Anyone else's
+ * change it refuses (XEP-0045 section 10.2). True when it waits. */
 static bool owner_set(struct stream *s, const struct element *e, const char *data, size_t len)
 {
     const char *id = element_attribute(e, "id");
     struct muc_room room;
     enum jid_result error;
     enum muc_place place = id ? stream_locate(s, e, "to", &room, &error) : MUC_ELSEWHERE;
+    const struct session_place *at;
     bool waits = false;
 
     if (place == MUC_ELSEWHERE)
         return false;
-    if (place == MUC_MAIN && !room.nick[0] && s->session &&
-        session_find_place(s->session, room.jid, false)) {
+    at = s->session ? session_find_place(s->session, room.jid, false) : NULL;
+    if (place == MUC_MAIN && !room.nick[0] && at && at->is_owner) {
         note_owner_set(s, id, room.jid);
         waits = s->state == STREAM_OPEN && stream_owner_set_waits(s, room.jid, data, len);
     }
@@ -208,8 +177,6 @@ static bool may_come(struct stream *s, const struct element *e, enum stanza_kind
 {
     if (door_is_misaddressed(e, kind))
         stream_end(s, CLOSE_MISADDRESSED, "an address on what is no stanza");
-    else if (s->is_logged_in && (kind == STANZA_SASL_AUTH || kind == STANZA_SASL_OTHER))
-        stream_end(s, CLOSE_OUT_OF_ORDER, "a login after the login");
     else if (!s->has_opened && kind != STANZA_OPEN && kind != STANZA_CLOSE)
         stream_end(s, CLOSE_NOT_BOUND, "a stream begins with <open/>");
     else if (!s->is_logged_in && !door_is_for_login(e, kind))
@@ -217,19 +184,20 @@ static bool may_come(struct stream *s, const struct element *e, enum stanza_kind
     return s->state == STREAM_OPEN;
 }
 
-static void auth(struct stream *s, const struct element *e)
+static void sasl(struct stream *s, const struct element *e, enum stanza_kind kind)
 {
-    const char *mechanism = element_attribute(e, "mechanism");
+    const char *why = login_says(&s->login, e, kind);
 
-    s->is_anonymous = mechanism && strcmp(mechanism, "ANONYMOUS") == 0;
-    if (!s->is_logged_in)
+    if (why)
+        stream_end(s, CLOSE_OUT_OF_ORDER, why);
+    else if (kind == STANZA_SASL_AUTH)
         s->opens = 1;
 }
 
 void stream_client_message(struct stream *s, const char *data, size_t len)
 {
     const size_t max = s->proxy->config->limits.stanza;
-    struct parse_limits limits = {.bytes = max, .depth = 64, .elements = 8192, .attributes = 64};
+    struct parse_limits limits = stream_message_limits(max);
     const struct element *e = NULL;
     enum parse_result result;
     enum stanza_kind kind;
@@ -272,7 +240,8 @@ void stream_client_message(struct stream *s, const char *data, size_t len)
             sm_start_up(&s->session->sm);
         break;
     case STANZA_SASL_AUTH:
-        auth(s, e);
+    case STANZA_SASL_OTHER:
+        sasl(s, e, kind);
         break;
     case STANZA_OPEN:
         open_again(s, e);

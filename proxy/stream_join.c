@@ -34,6 +34,11 @@ static void log_misused_claim(struct stream *s)
              s->token.misused_claim);
 }
 
+static bool is_guest(enum applicant applicant)
+{
+    return applicant == APPLICANT_GUEST || applicant == APPLICANT_OTHER_ROOM;
+}
+
 /* Who asks: the token for this room, unless the login is none a token speaks for (service, hidden
  * and shared accounts log in with a password). */
 static void judge(struct stream *s, const struct muc_room *room)
@@ -41,7 +46,7 @@ static void judge(struct stream *s, const struct muc_room *room)
     const struct token_rules *rules = &s->proxy->config->token;
 
     s->applicant_reason = "";
-    if (!s->is_anonymous) {
+    if (!s->login.is_anonymous) {
         s->applicant = APPLICANT_GUEST;
         s->applicant_reason = "logged in with an account of its own";
         return;
@@ -49,16 +54,16 @@ static void judge(struct stream *s, const struct muc_room *room)
     s->applicant = applicant_of(&s->token, rules, room, &s->applicant_reason);
     /* Prosody 0.12 goes by the session's first token, later ones by the newest: for a room that the
      * newest is not for, the former one speaks (wire fact 27). */
-    if (s->applicant == APPLICANT_GUEST && s->former_token.status == TOKEN_VALID)
+    if (is_guest(s->applicant) && s->former_token.status == TOKEN_VALID) {
+        bool is_refused = s->applicant == APPLICANT_OTHER_ROOM;
+
         s->applicant = applicant_of(&s->former_token, rules, room, &s->applicant_reason);
-    if (s->applicant == APPLICANT_GUEST && s->session->is_token_unseen) {
+        if (s->applicant == APPLICANT_OTHER_ROOM && !is_refused)
+            s->applicant = APPLICANT_GUEST; /* some Prosody lets him in */
+    }
+    if (is_guest(s->applicant) && s->session->is_token_unseen) {
         s->applicant = APPLICANT_UNJUDGED;
         s->applicant_reason = "a session resumed from elsewhere, whose token was not seen here";
-    }
-    /* Whether Prosody still has the token is not known, so it opens nothing; what it asks stays. */
-    if (s->was_refused && s->applicant == APPLICANT_PLAIN) {
-        s->applicant = APPLICANT_GUEST;
-        s->applicant_reason = "a login of this stream was refused before";
     }
     log_misused_claim(s);
 }
@@ -127,8 +132,7 @@ static void log_verdict(const struct stream *s)
 
 static void answer_refused(struct stream *s)
 {
-    const struct parse_limits limits = {
-        .bytes = s->held_len, .depth = 64, .elements = 8192, .attributes = 64};
+    const struct parse_limits limits = stream_message_limits(s->held_len);
     const struct element *e = NULL;
 
     if (parser_read(s->proxy->parser, s->held, s->held_len, &limits, &e) == PARSE_OK)
@@ -153,6 +157,15 @@ void stream_carry_out(struct stream *s)
         transport_go(s->client, TRANSPORT_HELD);
 }
 
+static bool must_wait(const struct stream *s, const char *room)
+{
+    size_t on_way = 0;
+
+    for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++)
+        on_way += s->owner_sets[i].id ? 1 : 0;
+    return on_way > 1 || rooms_lobby_in_flight(s->proxy->rooms, room);
+}
+
 void streams_release_owner_sets(struct proxy *proxy)
 {
     int64_t now = loop_now(proxy->loop);
@@ -160,8 +173,8 @@ void streams_release_owner_sets(struct proxy *proxy)
 
     for (struct stream *s = proxy->streams; s && proxy->owner_sets_held; s = next) {
         next = s->next;
-        if (!s->is_owner_set || (rooms_lobby_in_flight(proxy->rooms, s->held_room) &&
-                                 now - s->held_since < STREAM_OWNER_SET_HELD_MS))
+        if (!s->is_owner_set ||
+            (must_wait(s, s->held_room) && now - s->held_since < STREAM_OWNER_SET_HELD_MS))
             continue;
         stream_forward(s, s->held, s->held_len);
         stream_forget_join(s);
@@ -170,11 +183,11 @@ void streams_release_owner_sets(struct proxy *proxy)
 }
 
 /* It goes another way to Prosody than the lobby users' joins that were forwarded because the lobby
- * is on: it must not turn the lobby off before those arrived. New joins wait until it is answered.
- */
+ * is on: it must not turn the lobby off before those arrived. New joins wait until it is answered,
+ * so one stream sends them one at a time. */
 bool stream_owner_set_waits(struct stream *s, const char *room, const char *data, size_t len)
 {
-    if (!rooms_lobby_in_flight(s->proxy->rooms, room))
+    if (!must_wait(s, room))
         return false;
     if (hold(s, room, data, len)) {
         s->is_owner_set = true;

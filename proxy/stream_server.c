@@ -56,7 +56,7 @@ static void bound(struct stream *s, const struct element *e)
     if (jid && s->session && !s->session->full_jid) {
         if (!session_bind(s->session, jid->text))
             log_line(LOG_LEVEL_WARN, s->tag, "Prosody bound an address that is no full JID");
-        s->session->is_fresh = s->is_anonymous && !s->has_previd;
+        s->session->is_fresh = s->login.is_anonymous && !s->has_previd;
         s->is_logged_in = true;
         stream_name(s);
     }
@@ -118,6 +118,15 @@ static void iq(struct stream *s, const char *data, size_t len)
     }
 }
 
+static void note_affiliation(struct stream *s, const struct muc_room *room, bool is_lobby,
+                             const struct muc_presence *p)
+{
+    struct session_place *place = session_find_place(s->session, room->jid, is_lobby);
+
+    if (place && p->affiliation[0])
+        place->is_owner = strcmp(p->affiliation, "owner") == 0;
+}
+
 static void entered(struct stream *s, const struct muc_room *room, bool is_lobby,
                     const struct muc_presence *p)
 {
@@ -127,6 +136,7 @@ static void entered(struct stream *s, const struct muc_room *room, bool is_lobby
         stream_end(s, CLOSE_TOO_MUCH, "in too many rooms");
         return;
     }
+    note_affiliation(s, room, is_lobby, p);
     /* From now on the room may have given him an affiliation that nobody told us of. */
     s->session->is_fresh = false;
     if (is_lobby)
@@ -157,9 +167,12 @@ static void place_presence(struct stream *s, const struct muc_room *room, bool i
     if ((p->error || p->self) && !is_lobby && s->joins_on_way > 0)
         s->joins_on_way--;
     if (p->error) {
-        if (!is_lobby && !session_find_place(s->session, room->jid, false))
-            rooms_join_failed(s->proxy->rooms, room->jid, s->session->full_jid, p->condition,
-                              p->has_lobbyroom, loop_now(s->proxy->loop));
+        if (is_lobby)
+            return;
+        if (strcmp(p->condition, "registration-required") == 0)
+            session_exit(s->session, room->jid, false); /* he is not inside, if he ever was */
+        rooms_join_failed(s->proxy->rooms, room->jid, s->session->full_jid, p->condition,
+                          p->has_lobbyroom, loop_now(s->proxy->loop));
         return;
     }
     if (!p->self)
@@ -220,11 +233,11 @@ static void message(struct stream *s, const char *data, size_t len)
 }
 
 /* Prosody itself lets a client try for ever (RFC 6120 section 6.4.5 asks for a limit). */
-static void login_failed(struct stream *s, const char *data, size_t len)
+static void refused(struct stream *s, const char *data, size_t len)
 {
     int64_t now = loop_now(s->proxy->loop);
 
-    s->was_refused = true;
+    login_failed(&s->login, stream_parse_server(s, data, len));
     if (rejections_note(s->proxy->rejections, &s->key, REJECTION_LOGIN_FAILED, now))
         log_line(LOG_LEVEL_INFO, s->tag, "Prosody refused a login");
     stream_send_client(s, data, len);
@@ -254,11 +267,15 @@ void stream_server_message(struct stream *s, const char *data, size_t len)
     case STANZA_OPEN:
         s->is_opened = true;
         break;
+    case STANZA_SASL_OTHER:
+        login_challenged(&s->login);
+        break;
     case STANZA_SASL_SUCCESS:
+        login_succeeded(&s->login);
         stream_judge_at_login(s);
         break;
     case STANZA_SASL_FAILURE:
-        login_failed(s, data, len);
+        refused(s, data, len);
         return;
     case STANZA_CLOSE:
     case STANZA_STREAM_ERROR:

@@ -21,8 +21,17 @@ static void judge(struct stream *s, const char *text, size_t len)
 /* Whether the token may be judged soon: the key it names is on its way. */
 static bool awaits_key(struct stream *s)
 {
+    const struct in6_addr network = peer_network(&s->key);
+    struct keys_asker asker = {
+        /* By another way than with this token anybody logs in, whatever kid it names. */
+        .is_logged_in = s->login.is_done && s->login.is_anonymous && s->opens_main &&
+                        s->login.token == LOGIN_TOKEN_KEPT,
+    };
+
+    _Static_assert(sizeof network == sizeof asker.place, "a network is a place");
+    memcpy(asker.place, &network, sizeof network);
     return s->token.awaited_kid && s->proxy->keys &&
-           keys_want(s->proxy->keys, s->token.awaited_kid, loop_now(s->proxy->loop));
+           keys_want(s->proxy->keys, s->token.awaited_kid, &asker, loop_now(s->proxy->loop));
 }
 
 /* Its text is kept until login: Prosody judges it then, and time, or its key's arrival, may have
@@ -56,9 +65,12 @@ static void forget_text(struct stream *s)
 /* He is logged in, and the token as it is now stays. */
 static void login_judged(struct stream *s)
 {
-    forget_text(s);
+    if (s->token_text)
+        forget_text(s);
+    s->token.is_doubted = s->login.token != LOGIN_TOKEN_KEPT;
     /* Prosody let him in with it and goes by it, whatever we think of it: fail closed. */
-    if (s->token.status == TOKEN_REFUSED && !s->was_refused && s->opens_main && s->is_anonymous) {
+    if (s->token.status == TOKEN_REFUSED && s->login.token != LOGIN_TOKEN_FORGOTTEN &&
+        s->opens_main && s->login.is_anonymous) {
         token_done(&s->token);
         token_unjudged(&s->token, "Prosody accepted a token that is refused here");
     }
@@ -82,10 +94,11 @@ static void hold_for_key(struct stream *s)
 
 void stream_judge_at_login(struct stream *s)
 {
-    if (!s->token_text || s->awaits_key)
+    if (s->awaits_key)
         return;
-    judge(s, s->token_text, s->token_text_len);
-    if (s->is_anonymous && s->state == STREAM_OPEN && awaits_key(s))
+    if (s->token_text)
+        judge(s, s->token_text, s->token_text_len);
+    if (s->login.is_anonymous && s->state == STREAM_OPEN && awaits_key(s))
         hold_for_key(s);
     else
         login_judged(s);
@@ -155,7 +168,7 @@ void stream_read_token(struct stream *s, const struct http_head *request)
         return;
     if (http_header_count(request, "authorization") > 1)
         token_unjudged(&s->token, "more than one Authorization header");
-    else if (header->value.len > 7 && strncasecmp(header->value.at, "Bearer ", 7) == 0)
+    else if (header->value.len > 7) /* whatever these are: so does Jitsi's module (wire fact 2) */
         read_token_text(s, header->value.at + 7, header->value.len - 7);
 }
 
@@ -180,6 +193,4 @@ void stream_inherit_token(struct stream *s, struct session *former)
     token_done(&s->former_token);
     s->former_token = *first;
     *first = (struct token){0};
-    if (s->token.status == TOKEN_NONE || s->token.status == TOKEN_REFUSED)
-        s->was_refused = old && old->was_refused;
 }

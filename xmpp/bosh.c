@@ -228,6 +228,30 @@ void bosh_body_done(struct bosh_body *body)
     *body = (struct bosh_body){0};
 }
 
+static bool is_body(const struct markup_tag *tag)
+{
+    static const char name[] = "body";
+    const size_t len = sizeof(name) - 1;
+    return tag->name_len >= len && memcmp(tag->name + tag->name_len - len, name, len) == 0 &&
+           (tag->name_len == len || tag->name[tag->name_len - len - 1] == ':');
+}
+
+bool bosh_peek_sid(const char *data, size_t len, const char **ret, size_t *ret_len)
+{
+    const char *at = data, *end = data + len;
+    struct markup_attribute sid;
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\r' || *at == '\n'))
+        at++;
+    if (at == end || *at != '<')
+        return false;
+    const struct markup_tag tag = markup_tag(at, end);
+    if (!is_body(&tag) || !markup_find(&tag, "sid", 3, &sid))
+        return false;
+    *ret = sid.value;
+    *ret_len = sid.value_len;
+    return true;
+}
+
 void bosh_terminate_body(struct buf *out, const char *condition)
 {
     buf_add_str(out, "<body xmlns='" NS_BOSH "' type='terminate'");

@@ -50,6 +50,11 @@ enum bosh_result bosh_read(struct parser *parser, const char *data, size_t len,
     __attribute__((warn_unused_result));
 void bosh_body_done(struct bosh_body *body);
 
+/* The sid in what may be the beginning of an entity, as it is written, before anything of it is known to
+ * be in order: good for finding a session, for nothing else. False when there is none. */
+bool bosh_peek_sid(const char *data, size_t len, const char **ret, size_t *ret_len)
+    __attribute__((warn_unused_result));
+
 /* <body type='terminate' condition=.../>, for a request that belongs to no session. condition may be
  * NULL (XEP-0124 section 17.2). */
 void bosh_terminate_body(struct buf *out, const char *condition);

@@ -46,6 +46,8 @@ struct bosh_session;
  * Nothing is delivered before bosh_session_go. */
 struct bosh_session *bosh_session_new(const char *sid, const struct bosh_body *first, void *request,
                                       const struct bosh_actions *actions, void *ctx, int64_t now_ms);
+/* The longest entity there can be; what one holds always has room while the session is stopped. */
+void bosh_session_set_entity_max(struct bosh_session *b, size_t len);
 void bosh_session_free(struct bosh_session *b); /* no callback; open requests are the caller's again */
 
 /* A further request of the session. Takes the request handle in every case; the body stays the
@@ -70,6 +72,12 @@ void bosh_session_go(struct bosh_session *b);
  * an ordinary end; behind a <stream:error/> it is always remote-stream-error. No callback but answer
  * comes any more. */
 void bosh_session_close(struct bosh_session *b, const char *condition, int64_t now_ms);
+/* The client wrote what no session can go on from: it is told with condition, and `ended` follows with
+ * BOSH_END_BROKEN. */
+void bosh_session_break(struct bosh_session *b, const char *condition, const char *detail,
+                        int64_t now_ms);
+/* The memory it holds. */
+size_t bosh_session_size(const struct bosh_session *b);
 /* Whether everything was told and it can be freed: after `ended`, or after close once told. */
 bool bosh_session_is_done(const struct bosh_session *b);
 

@@ -144,6 +144,8 @@ static void end(struct world *w, unsigned how)
     } else if (how == 10) {
         w->is_let_go = true;
         bosh_session_close(w->session, NULL, w->now_ms);
+    } else if (how == 31) {
+        bosh_session_break(w->session, "bad-request", "broken", w->now_ms);
     } else {
         w->stop_next = true;
     }
@@ -194,6 +196,8 @@ static void check_answers(const struct world *w)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    if (size > EVENTS_MAX)
+        return -1; /* what is behind changes nothing */
     struct world *w = calloc(1, sizeof(*w));
     if (!w)
         return 0;
@@ -203,7 +207,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bosh_session_send(w->session, OPEN, strlen(OPEN));
         bosh_session_go(w->session);
     }
-    for (size_t i = 0; w->session && i < size && i < EVENTS_MAX && !w->has_ended; i++)
+    for (size_t i = 0; w->session && i < size && !w->has_ended; i++)
         happen(w, data[i] & 7, data[i] >> 3);
     check_answers(w);
     bosh_session_free(w->session);

@@ -1,6 +1,6 @@
 /*
  * What a signed payload asks for: compared with a second walk of the tree, and with what Prosody's
- * JSON reader (lua-cjson, with HAVE_LUA) makes of the same bytes. A lobby claim that only one of
+ * JSON reader (lua-cjson) makes of the same bytes. A lobby claim that only one of
  * the two sees is a user in the wrong room.
  *
  * The first line holds the claims' paths, parted by commas. The rest is the payload, or, when it
@@ -10,9 +10,7 @@
 #include "policy/token.h"
 #include "tests/fuzz/signed_token.h"
 
-#ifdef HAVE_LUA
 #include "tests/fuzz/prosody_lua.h"
-#endif
 
 #include <stdint.h>
 #include <stdio.h>
@@ -55,7 +53,6 @@ static enum claim_value find(const json_t *value, const char *path)
     return json_is_true(value) ? CLAIM_TRUE : json_is_false(value) ? CLAIM_FALSE : CLAIM_WRONG_TYPE;
 }
 
-#ifdef HAVE_LUA
 static const char judge[] =
     "local decode = require 'cjson.safe'.decode\n"
     "function judge(payload, path)\n"
@@ -69,16 +66,12 @@ static const char judge[] =
     "end\n";
 
 /* Whether Prosody finds the claim true. And it must have the same room. */
-static bool prosody_finds(const struct buf *payload, const char *path, const char *room, bool ours)
+static bool prosody_finds(const struct buf *payload, const char *path, const char *room)
 {
     static lua_State *lua;
-    static bool tried;
 
-    if (!tried)
-        lua = prosody_lua(judge);
-    tried = true;
     if (!lua)
-        return ours;
+        lua = prosody_lua(judge);
     lua_getglobal(lua, "judge");
     lua_pushlstring(lua, payload->data, payload->len);
     lua_pushstring(lua, path);
@@ -92,12 +85,6 @@ static bool prosody_finds(const struct buf *payload, const char *path, const cha
     lua_settop(lua, 0);
     return found;
 }
-#else
-static bool prosody_finds(const struct buf *payload, const char *path, const char *room, bool ours)
-{
-    return ours;
-}
-#endif
 
 static void check_valid(const struct token *token, const struct buf *payload,
                         const char *const *paths)
@@ -111,8 +98,7 @@ static void check_valid(const struct token *token, const struct buf *payload,
         enum claim_value value = find(tree, *paths);
         require(claim_find(tree, *paths) == value);
         asks = asks || value == CLAIM_TRUE;
-        asks_prosody =
-            prosody_finds(payload, *paths, token->room, value == CLAIM_TRUE) || asks_prosody;
+        asks_prosody = prosody_finds(payload, *paths, token->room) || asks_prosody;
         if (!misused && value == CLAIM_WRONG_TYPE)
             misused = *paths;
     }

@@ -1,14 +1,12 @@
 /*
  * The query of a URL: every parameter must be the one Prosody finds, or the token we judge is not
- * the token it acts on. Compared with Prosody's own decoder (with HAVE_LUA).
+ * the token it acts on. Compared with Prosody's own decoder.
  *
  * The input is a query; "#" parts it from one more name to look for.
  */
 #include "xmpp/query.h"
 
-#ifdef HAVE_LUA
 #include "tests/fuzz/prosody_lua.h"
-#endif
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,7 +28,6 @@ static void require(bool holds)
         abort();
 }
 
-#ifdef HAVE_LUA
 /* Without any "=" Prosody's decoder gives back text, in which no name is found. */
 static const char judge[] = "local decode = require 'util.http'.formdecode\n"
                             "function judge(query, name)\n"
@@ -45,14 +42,10 @@ static const char judge[] = "local decode = require 'util.http'.formdecode\n"
 static void compare(const char *query, size_t len, const char *name, const struct found *found)
 {
     static lua_State *lua;
-    static bool tried;
     size_t value_len = 0;
 
-    if (!tried)
-        lua = prosody_lua(judge);
-    tried = true;
     if (!lua)
-        return;
+        lua = prosody_lua(judge);
     lua_getglobal(lua, "judge");
     lua_pushlstring(lua, query, len);
     lua_pushstring(lua, name);
@@ -68,11 +61,6 @@ static void compare(const char *query, size_t len, const char *name, const struc
     }
     lua_settop(lua, 0);
 }
-#else
-static void compare(const char *query, size_t len, const char *name, const struct found *found)
-{
-}
-#endif
 
 static struct found look(const char *query, size_t len, const char *name)
 {

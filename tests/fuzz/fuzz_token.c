@@ -45,14 +45,15 @@ enum pair { RSA_PAIR, P256_PAIR, P384_PAIR, PAIRS_LEN };
 static EVP_PKEY *pairs[PAIRS_LEN];
 static struct keys *published[PAIRS_LEN];
 
-static bool fetch_nothing(void *ctx, const char *url)
+static bool fetch_nothing(void *ctx, const char *url, bool is_first)
 {
     return true;
 }
 
 static void publish(enum pair pair)
 {
-    static const struct keys_actions actions = {fetch_nothing};
+    static const struct keys_actions actions = {.fetch = fetch_nothing};
+    static const struct keys_asker asker;
     BIO *bio = BIO_new(BIO_s_mem());
     const char *problem;
     char *pem;
@@ -61,7 +62,7 @@ static void publish(enum pair pair)
     require(bio && PEM_write_bio_PUBKEY(bio, pairs[pair]) == 1);
     len = BIO_get_mem_data(bio, &pem);
     published[pair] = keys_new(KEYS_SERVER, "", &actions, NULL);
-    require(published[pair] && keys_want(published[pair], "k", 0));
+    require(published[pair] && keys_want(published[pair], "k", &asker, 0));
     keys_fetched(published[pair], URL_OF_K, 200, pem, (size_t)len, -1, 0, &problem);
     require(keys_find(published[pair], "k") != NULL);
     BIO_free(bio);
@@ -90,7 +91,7 @@ static int pair_of(const char *algorithm)
     return strcmp(algorithm, "ES384") == 0 ? P384_PAIR : P256_PAIR;
 }
 
-static const struct keys *keys_of(const struct token_rules *rules)
+static struct keys *keys_of(const struct token_rules *rules)
 {
     int pair = pair_of(rules->algorithm);
 

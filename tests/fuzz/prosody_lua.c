@@ -73,15 +73,15 @@ lua_State *prosody_lua(const char *chunk)
 {
     static struct pool pool;
     lua_State *lua = lua_newstate(allocate, &pool);
-    if (!lua)
-        return NULL;
-    luaL_openlibs(lua);
-    if (luaL_dostring(lua, "package.path = '/usr/lib/prosody/?.lua;' .. package.path") == LUA_OK &&
-        luaL_dostring(lua, chunk) == LUA_OK) {
-        lua_settop(lua, 0);
-        return lua;
+    if (lua)
+        luaL_openlibs(lua);
+    if (!lua ||
+        luaL_dostring(lua, "package.path = '/usr/lib/prosody/?.lua;' .. package.path") != LUA_OK ||
+        luaL_dostring(lua, chunk) != LUA_OK) {
+        fprintf(stderr, "cannot compare with Prosody (Debian's prosody, lua-cjson): %s\n",
+                lua ? lua_tostring(lua, -1) : "out of memory");
+        abort();
     }
-    fprintf(stderr, "not compared with Prosody: %s\n", lua_tostring(lua, -1));
-    lua_close(lua);
-    return NULL;
+    lua_settop(lua, 0);
+    return lua;
 }

@@ -5,6 +5,6 @@
 
 #include <lua.h>
 
-/* A Lua in which chunk was run, with Prosody's modules in reach; NULL when it could not be, which is
- * said on stderr once: a machine without Prosody then compares nothing. Never closed. */
+/* A Lua in which chunk was run, with Prosody's modules in reach; aborts where it cannot be, since a comparison
+ * that is left out looks like one that went well. Never closed. */
 lua_State *prosody_lua(const char *chunk);

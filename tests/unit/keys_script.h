@@ -23,21 +23,33 @@
 
 /* Who fetches: counts, and remembers the last url. */
 struct fetcher {
-    size_t count;
-    bool fails;
+    size_t count, hurried;
+    bool fails, last_is_first;
     char last[512];
 };
 
-static inline bool fetch(void *ctx, const char *url)
+static inline bool fetch(void *ctx, const char *url, bool is_first)
 {
     struct fetcher *fetcher = ctx;
 
     fetcher->count++;
     snprintf(fetcher->last, sizeof fetcher->last, "%s", url);
+    fetcher->last_is_first = is_first;
     return !fetcher->fails;
 }
 
-static const struct keys_actions actions = {fetch};
+static inline void hurry(void *ctx, const char *url)
+{
+    struct fetcher *fetcher = ctx;
+
+    fetcher->hurried++;
+    snprintf(fetcher->last, sizeof fetcher->last, "%s", url);
+}
+
+static const struct keys_actions actions = {fetch, hurry};
+
+static const struct keys_asker stranger;
+static const struct keys_asker logged_in = {.is_logged_in = true};
 
 static inline const char *url_of(const char *base, const char *kid)
 {

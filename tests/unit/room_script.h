@@ -2,10 +2,11 @@
  * A small language for the tests of policy/room*.c: a scenario is a list of steps, each an event and
  * what the rooms must do at it, no more and no less, in order.
  *
- * Events ("anna" is the client anna@d/x; the room is always the same one):
+ * Events ("anna" is the client anna@d/x, "anna/2" another session of hers; the room is always the same
+ * one):
  *   up | down | barred | unbarred  the service account; its login was refused, or may be tried again
  *   +MS                            time passes, then rooms_tick
- *   join NAME KIND [old]           guest, unjudged, lobby, plain; old: fresh_jid is false
+ *   join NAME KIND [old]           guest, unjudged, lobby, plain, other-room; old: fresh_jid is false
  *   cancel NAME                    its last join
  *   enter NAME AFFILIATION | leave NAME | kick NAME | lobby NAME | unlobby NAME
  *   refused NAME [lobby]           407, with or without <lobbyroom/>
@@ -22,7 +23,7 @@
  *   again                          repeats the last answer
  *   state TEXT | count N | persistent N | due MS   looked at, nothing happens
  * What is done:
- *   form roles submit[-off][+|-] aff:NAME grant:NAME owner:NAME invite:NAME
+ *   form roles submit[-off][+|-] aff:NAME grant:NAME owner:NAME none:NAME invite:NAME
  *   create[+] destroy
  *                                  requests: members-only off; persistent on, off
  *   NAME> | NAME!CONDITION         settled: forwarded, refused
@@ -253,17 +254,24 @@ static bool script_answers(struct script *script, const char *verb, const char *
     return true;
 }
 
+static void script_jid(char *jid, size_t size, const char *name)
+{
+    int bare = (int)strcspn(name, "/");
+
+    snprintf(jid, size, "%.*s@d/%s", bare, name, name[bare] == '/' ? name + bare + 1 : "x");
+}
+
 static void script_join(struct script *script, const char *name, const char *rest)
 {
-    static const char *const kinds[] = {"guest", "unjudged", "lobby", "plain"};
+    static const char *const kinds[] = {"guest", "unjudged", "lobby", "plain", "other-room"};
     char full[64], bare[64];
     struct room_join join = {.room = ROOM, .full_jid = full, .bare_jid = bare};
     unsigned kind = 0;
 
-    snprintf(full, sizeof(full), "%s@d/x", name);
-    snprintf(bare, sizeof(bare), "%s@d", name);
+    script_jid(full, sizeof(full), name);
+    snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(full, "/"), full);
     while (strncmp(rest, kinds[kind], strlen(kinds[kind])) != 0) {
-        assert_true(++kind < 4);
+        assert_true(++kind < 5);
     }
     assert_true(script->joins < JOINS_MAX);
     snprintf(script->names[script->joins], sizeof(script->names[0]), "%s", name);
@@ -293,7 +301,7 @@ static bool script_client(struct script *script, const char *verb, const char *n
     int64_t now = script->now;
     char jid[64];
 
-    snprintf(jid, sizeof(jid), "%s@d/x", name);
+    script_jid(jid, sizeof(jid), name);
     if (strcmp(verb, "join") == 0) {
         script_join(script, name, rest);
     } else if (strcmp(verb, "cancel") == 0) {

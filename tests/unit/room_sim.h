@@ -24,9 +24,12 @@
 #define KNOCK_MS 300
 #define END_MS 60000
 #define HAND_OVER_MS 2000
-#define SERVICE_UP(instance) (2 * CLIENTS + (instance))
-#define SERVICE_DOWN(instance) (2 * CLIENTS + INSTANCES + (instance))
-#define FOCUS_STREAM (2 * CLIENTS + 2 * INSTANCES)
+#define KEPT_MS 5000         /* how long an empty room may stay */
+#define KEPT_SHARED_MS 20000 /* and one that was handed over: its clients may be on their way back */
+#define DECOY_LATE_MS 2000
+#define SERVICE_UP(instance) (3 * CLIENTS + (instance))
+#define SERVICE_DOWN(instance) (3 * CLIENTS + INSTANCES + (instance))
+#define FOCUS_STREAM (3 * CLIENTS + 2 * INSTANCES)
 #define HAND_OVER_STREAM (FOCUS_STREAM + 1)
 #define STREAMS (HAND_OVER_STREAM + 1)
 
@@ -47,16 +50,22 @@ struct client {
     bool suspended;
     bool owner_set; /* under way */
     bool was_in[ROOMS];
+    /* Another session of the same bare JID, whose joins Prosody refuses, late. */
+    bool has_decoy;
+    uint64_t decoy; /* its join while that is held, else 0 */
+    unsigned decoy_room;
+    char decoy_jid[32];
     char full_jid[32], bare_jid[32];
 };
 
 struct server_room {
     bool exists, membersonly, persistent, focus;
-    int64_t opened_at; /* a moderator turned the lobby off */
+    int64_t opened_at; /* made, or a moderator turned the lobby off */
     int64_t empty_since, focus_alone_since;
     enum affiliation affiliations[CLIENTS];
     int64_t promoted_at[CLIENTS];
     bool inside[CLIENTS], in_lobby[CLIENTS];
+    bool was_inside[CLIENTS], is_on_trust[CLIENTS]; /* made a member by us, never inside */
     char name[16];
 };
 
@@ -65,6 +74,7 @@ enum message_kind {
     TO_LEAVE,
     TO_KNOCK,
     TO_UNKNOCK,
+    TO_DECOY,
     TO_TOGGLE, /* client to Prosody */
     AT_ENTERED,
     AT_LEFT,
@@ -78,6 +88,7 @@ enum message_kind {
     AT_INFO,
     AT_DESTROYED,
     AT_TOGGLED,
+    AT_DECOY,
     TO_REQUEST,
     AT_ANSWER,  /* the service account */
     DO_PROMOTE, /* Jicofo */
@@ -96,6 +107,7 @@ struct message {
     enum request_kind request_kind;
     int persistent;
     unsigned subject, subject_generation;
+    bool is_taken; /* with REQUEST_GRANT: affiliation none */
     enum answer_status status;
     const char *condition;
     bool membersonly;
@@ -129,7 +141,7 @@ struct sim {
     } open[MESSAGES]; /* without an answer */
     size_t open_len;
     unsigned seed;
-    unsigned turned_on, released, entered, waited, granted, handed_over, fenced_off;
+    unsigned turned_on, released, entered, waited, granted, handed_over, fenced_off, taken;
 };
 
 static unsigned chance(struct sim *sim, unsigned below)
@@ -161,6 +173,15 @@ static struct message *post(struct sim *sim, enum message_kind kind, unsigned st
     sim->last[stream] = at;
     *message = (struct message){.at = at, .order = ++sim->order, .kind = kind, .stream = stream};
     return message;
+}
+
+static void post_decoy(struct sim *sim, enum message_kind kind, unsigned client, unsigned late_ms)
+{
+    struct message *message = post(sim, kind, 2 * CLIENTS + 2 + client, late_ms);
+
+    message->client = client;
+    message->generation = sim->clients[client].generation;
+    message->room = sim->clients[client].decoy_room;
 }
 
 static void post_up(struct sim *sim, enum message_kind kind, unsigned client, unsigned room)
@@ -278,13 +299,17 @@ static void serve_join(struct sim *sim, const struct message *message)
         post_down(sim, AT_REFUSED, i, message->room)->flag = true;
         return;
     }
-    /* Excused is what no proxy could have known: a moderator opened the room just now. */
+    /* Excused is what no proxy could have known: the room was made, or opened, just now. */
     if (must_wait && room->affiliations[i] == NONE &&
         room->opened_at < client->settled_at - 2 * (LATE_MS + SERVICE_LATE_MS)) {
         fail_sim(sim, "inside without a lobby", i, message->room);
     }
+    if (must_wait && room->is_on_trust[i]) {
+        fail_sim(sim, "inside by what was given for a join on its way", i, message->room);
+    }
     sim->entered++;
     room->inside[i] = true;
+    room->was_inside[i] = true;
     post_down(sim, AT_ENTERED, i, message->room)->affiliation = room->affiliations[i];
     if (room->focus && room->affiliations[i] == NONE && chance(sim, 3) == 0) {
         struct message *promote = post(sim, DO_PROMOTE, FOCUS_STREAM, LATE_MS);
@@ -337,6 +362,9 @@ static void serve_client(struct sim *sim, const struct message *message)
             post_down(sim, AT_UNLOBBY, i, message->room);
         }
         break;
+    case TO_DECOY:
+        post_decoy(sim, AT_DECOY, i, LATE_MS);
+        break;
     case TO_TOGGLE:
         serve_toggle(sim, message);
         break;
@@ -363,8 +391,18 @@ static void serve_grant(struct sim *sim, const struct message *message)
     if (room->affiliations[i] == OWNER && room->promoted_at[i] < sim->now - 200) {
         fail_sim(sim, "an owner made a member", i, message->room);
     }
+    if (message->is_taken) {
+        if (room->inside[i] && room->membersonly) {
+            fail_sim(sim, "put out by a membership taken back", i, message->room);
+        }
+        sim->taken++;
+        room->affiliations[i] = NONE;
+        room->is_on_trust[i] = false;
+        return;
+    }
     sim->granted++;
     room->affiliations[i] = MEMBER;
+    room->is_on_trust[i] = !room->was_inside[i];
     if (room->inside[i]) {
         post_down(sim, AT_ENTERED, i, message->room)->affiliation = MEMBER;
     }

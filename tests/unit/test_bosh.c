@@ -307,12 +307,52 @@ static void test_no_memory(void **state)
     parser_free(p);
 }
 
+/* As it is written, in whatever may become a body. */
+static void test_peek_sid(void **state)
+{
+    static const struct {
+        const char *name, *data, *sid;
+    } cases[] = {
+        {"a body", BODY "<iq/></body>", "s"},
+        {"white space before it", "\r\n <body sid='s'", "s"},
+        {"cut behind the sid", "<body rid='7' sid='abc' xm", "abc"},
+        {"cut in the sid", "<body rid='7' sid='ab", NULL},
+        {"a prefix", "<b:body sid=\"s\">", "s"},
+        {"not well-formed behind", "<body sid='s'><iq></body>", "s"},
+        {"a reference", "<body sid='&#x73;'/>", "&#x73;"},
+        {"empty", "<body sid=''/>", ""},
+        {"none", "<body rid='7'><a sid='s'/></body>", NULL},
+        {"in a value", "<body rid=' sid=\"s\"'/>", NULL},
+        {"another's attribute", "<body x:sid='s'/>", NULL},
+        {"another element", "<abody sid='s'/>", NULL},
+        {"shorter", "<ody sid='s'/>", NULL},
+        {"a declaration", "<?xml version='1.0'?><body sid='s'/>", NULL},
+        {"no markup", "body sid='s'", NULL},
+        {"nothing", "", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *sid = NULL;
+        size_t len = strlen(cases[i].data), sid_len = 0;
+        char *data = malloc(len ? len : 1); /* exactly, for a sanitizer */
+        memcpy(data, cases[i].data, len);
+        bool is_there = bosh_peek_sid(data, len, &sid, &sid_len);
+        if (is_there != (cases[i].sid != NULL) ||
+            (is_there && (sid_len != strlen(cases[i].sid) || memcmp(sid, cases[i].sid, sid_len))))
+            fail_msg("%s", cases[i].name);
+        free(data);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),       cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_attributes), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_limits),     cmocka_unit_test(test_terminate_body),
+        cmocka_unit_test(test_peek_sid),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_terminate_body),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

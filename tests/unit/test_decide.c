@@ -38,6 +38,10 @@ static const struct decide_case cases[] = {
     {REFUSING, APPLICANT_PLAIN, LOBBY_OFF, DECIDE_FORWARD, "plain-open", NULL, NULL},
     {REFUSING, APPLICANT_PLAIN, LOBBY_ON, DECIDE_GRANT, "plain-member", NULL, NULL},
     {REFUSING, APPLICANT_PLAIN, LOBBY_NO_ROOM, DECIDE_FORWARD, "plain-missing", NULL, NULL},
+    {REFUSING, APPLICANT_OTHER_ROOM, LOBBY_UNKNOWN, DECIDE_FORWARD, "guest", NULL, NULL},
+    {REFUSING, APPLICANT_OTHER_ROOM, LOBBY_OFF, DECIDE_FORWARD, "guest", NULL, NULL},
+    {REFUSING, APPLICANT_OTHER_ROOM, LOBBY_ON, DECIDE_FORWARD, "guest", NULL, NULL},
+    {REFUSING, APPLICANT_OTHER_ROOM, LOBBY_NO_ROOM, DECIDE_FORWARD, "guest", NULL, NULL},
 
     {CREATING, APPLICANT_GUEST, LOBBY_UNKNOWN, DECIDE_FORWARD, "guest", NULL, NULL},
     {CREATING, APPLICANT_GUEST, LOBBY_OFF, DECIDE_FORWARD, "guest", NULL, NULL},
@@ -57,6 +61,10 @@ static const struct decide_case cases[] = {
     {CREATING, APPLICANT_PLAIN, LOBBY_OFF, DECIDE_FORWARD, "plain-open", NULL, NULL},
     {CREATING, APPLICANT_PLAIN, LOBBY_ON, DECIDE_GRANT, "plain-member", NULL, NULL},
     {CREATING, APPLICANT_PLAIN, LOBBY_NO_ROOM, DECIDE_FORWARD, "plain-missing", NULL, NULL},
+    {CREATING, APPLICANT_OTHER_ROOM, LOBBY_UNKNOWN, DECIDE_FORWARD, "guest", NULL, NULL},
+    {CREATING, APPLICANT_OTHER_ROOM, LOBBY_OFF, DECIDE_FORWARD, "guest", NULL, NULL},
+    {CREATING, APPLICANT_OTHER_ROOM, LOBBY_ON, DECIDE_FORWARD, "guest", NULL, NULL},
+    {CREATING, APPLICANT_OTHER_ROOM, LOBBY_NO_ROOM, DECIDE_FORWARD, "guest", NULL, NULL},
 };
 
 static bool same(const char *a, const char *b)
@@ -66,7 +74,7 @@ static bool same(const char *a, const char *b)
 
 static void decides_every_pair(void **state)
 {
-    bool seen[2][4][4] = {0};
+    bool seen[2][5][4] = {0};
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct decide_case *c = &cases[i];
@@ -134,11 +142,11 @@ static const struct applicant_case applicants[] = {
      "the token asks for the lobby"},
     {"for another room",
      {.status = TOKEN_VALID, .reason = "", .room = other_room, .sub = domain, .asks_lobby = true},
-     APPLICANT_GUEST,
+     APPLICANT_OTHER_ROOM,
      "the token is for another room"},
     {"for another tenant",
      {.status = TOKEN_VALID, .reason = "", .room = this_room, .sub = tenant},
-     APPLICANT_GUEST,
+     APPLICANT_OTHER_ROOM,
      "the token is for another room"},
     {"for a pattern",
      {.status = TOKEN_VALID, .reason = "", .room = pattern, .sub = domain, .room_is_pattern = true},
@@ -146,7 +154,7 @@ static const struct applicant_case applicants[] = {
      "the token does not ask for the lobby"},
     {"for a pattern that finds something else",
      {.status = TOKEN_VALID, .reason = "", .room = part, .sub = domain, .room_is_pattern = true},
-     APPLICANT_GUEST,
+     APPLICANT_OTHER_ROOM,
      "the token is for another room"},
     {"where Prosody's check would fail",
      {.status = TOKEN_VALID,
@@ -156,6 +164,23 @@ static const struct applicant_case applicants[] = {
       .room_check_fails = true},
      APPLICANT_UNJUDGED,
      "which rooms the token is for cannot be told"},
+    {"a plain one that Prosody may have refused",
+     {.status = TOKEN_VALID, .reason = "", .room = this_room, .sub = domain, .is_doubted = true},
+     APPLICANT_GUEST,
+     "a login with the token was refused before"},
+    {"for another room, and Prosody may have refused and forgotten it",
+     {.status = TOKEN_VALID, .reason = "", .room = other_room, .sub = domain, .is_doubted = true},
+     APPLICANT_GUEST,
+     "the token is for another room"},
+    {"one that asks and that Prosody may have refused",
+     {.status = TOKEN_VALID,
+      .reason = "",
+      .room = this_room,
+      .sub = domain,
+      .asks_lobby = true,
+      .is_doubted = true},
+     APPLICANT_LOBBY,
+     "the token asks for the lobby"},
     {"for any room, pattern or not",
      {.status = TOKEN_VALID,
       .reason = "",

@@ -80,7 +80,7 @@ static void expect_pem(const char *name, char *body, const char *pem, const char
     struct keys *keys = keys_new(KEYS_SERVER, SERVER, &actions, &fetcher);
     const char *got, *found;
 
-    assert_true(keys_want(keys, "k", 0));
+    assert_true(keys_want(keys, "k", &stranger, 0));
     got = answer(keys, url_of(SERVER, "k"), 200, body, -1, 0);
     found = keys_find(keys, "k");
     if (strcmp(got, problem) != 0 || !found != !pem || (pem && strcmp(found, pem) != 0))

@@ -39,7 +39,8 @@ static const struct scenario scenarios[] = {
         {"ok", "submit+"},
         {"ok", "form"},
         {"form on", "*on:1 lou>"},
-        {"refused gus", ""},
+        {"refused gus", "none:gus"},
+        {"ok", ""},
         {"refused lou lobby", ""})},
     {"two refusals after the same submit are one", STEPS(
         {"up", ""},

@@ -37,12 +37,12 @@ static const struct {
     {P256, "p256"},   {P384, "p384"},       {P521, "p521"},       {P256, ""},
 };
 
-static bool fetch_nothing(void *ctx, const char *url)
+static bool fetch_nothing(void *ctx, const char *url, bool is_first)
 {
     return true;
 }
 
-static const struct keys_actions actions = {fetch_nothing};
+static const struct keys_actions actions = {.fetch = fetch_nothing};
 
 static int make_keys(void **state)
 {

@@ -121,6 +121,8 @@ class BoshSocket extends EventEmitter {
     try {
       answer = await answered;
     } catch (problem) {
+      // A connection may end while it idles: as browsers do, and a rid says what is asked again.
+      if (answered.request.reusedSocket && problem.code === 'ECONNRESET' && !this.isEnded) return this.askText(text, options);
       if (!this.isEnded) this.#ended(1006, problem.message);
     } finally {
       this.open.delete(answered.request);

@@ -7,7 +7,7 @@ local tokens = module:require "meet_token"
 module:hook_global("websocket-session", function(event)
 	local session, request = event.session, event.request
 	local query = request.url.query and formdecode(request.url.query) or {}
-	local bearer = (request.headers.authorization or ""):match("^Bearer (.*)$")
+	local bearer = request.headers.authorization and request.headers.authorization:sub(8)
 	session.auth_token = query.token or bearer
 	session.previd = query.previd
 end, 1)

@@ -367,7 +367,8 @@ scenario('evasion by BOSH', { transport: 'bosh', recorder: true, expect: [EXPECT
       if (i % 2) await new Promise((resolve) => { setImmediate(resolve); });
     }
     const { code, reason } = await client.closed;
-    assert.deepEqual([code, reason], [1011, 'policy-violation']);
+    assert.equal(code, 1011);
+    assert.match(reason, /^(policy-violation|item-not-found)$/); // which of many connections tells it first is the network's
     await assertAlone(room, bystander);
   });
 

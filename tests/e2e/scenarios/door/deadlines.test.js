@@ -140,3 +140,26 @@ scenario('silent connections of everybody', {
     assert.equal(status, 503);
   });
 });
+
+scenario('silent connections while BOSH sessions run', {
+  transport: 'bosh', config: { limits: { connections: 20 } },
+}, (d, it) => {
+  it('cost none of their requests an answer, and a new session none either', async () => {
+    const users = [];
+    for (let i = 0; i < 11; i++) users.push(await d.guest(undefined, undefined, { via: 'vestibule' }));
+    const silent = [];
+    for (let i = 0; i < 80; i++) silent.push(await connection(d, i % 2 ? HEAD : ''));
+    for (const user of users) await user.ping();
+    // Nor do heads whose bodies never come.
+    const head = request({ method: 'POST', target: '/http-bind', host: d.domain, headers: ['Content-Length: 1000'] });
+    for (let i = 0; i < 80; i++) silent.push(await connection(d, head));
+    for (const user of users) await user.ping();
+    await ended(silent[80]);
+    while (users.length < 20) users.push(await d.guest(undefined, undefined, { via: 'vestibule' }));
+    for (const user of users) {
+      user.socket.ask();
+      await user.ping();
+    }
+    for (const socket of silent) socket.destroy();
+  });
+});

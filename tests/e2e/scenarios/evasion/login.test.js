@@ -132,3 +132,125 @@ scenario('a bind request that is none', {
     });
   }
 });
+
+const sasl = {
+  anonymous: `<auth xmlns='${NS.sasl}' mechanism='ANONYMOUS'/>`,
+  unreadable: `<auth xmlns='${NS.sasl}' mechanism='ANONYMOUS'>!</auth>`,
+  plain: `<auth xmlns='${NS.sasl}' mechanism='PLAIN'>AGpvaG4AeA==</auth>`,
+  response: `<response xmlns='${NS.sasl}'/>`,
+  abort: `<abort xmlns='${NS.sasl}'/>`,
+  open: `<open xmlns='${NS.framing}' to='meet.example.com' version='1.0'/>`,
+};
+
+async function logsInAtLast(client, domain) {
+  assert.equal((await client.authenticate()).name, 'success');
+  await client.startStream(domain);
+  await client.bind();
+}
+
+const isFailure = (el) => el.is('failure', NS.sasl);
+
+// What a failure says of the token: nothing, unless Prosody looked at it.
+scenario('a token that Prosody takes and Vestibule does not', {
+  config: { token: { accepted_audiences: ['elsewhere'] } },
+}, (d, it) => {
+  const fails = {
+    'at once': [],
+    'after a mechanism that is not there': ['plain'],
+    'after an abort': ['abort'],
+    'after a response to nothing': ['response'],
+    'after what is not base64': ['unreadable'],
+    'after that and a response': ['unreadable', 'response'],
+    'after four of them': ['plain', 'abort', 'unreadable', 'response'],
+  };
+  for (const [name, before] of Object.entries(fails)) {
+    it(`${name}: he does not come in as a guest where the room is open`, async () => {
+      const room = await d.room();
+      const text = token(d.domain, node(room), { lobby: true });
+      const client = await d.socket({ parameters: { room: node(room), token: text } });
+      await client.startStream(d.domain);
+      for (const one of before) {
+        client.raw(sasl[one]);
+        await client.waitFor(`the failure of ${one}`, isFailure);
+      }
+      await logsInAtLast(client, d.domain);
+      assert.equal((await client.join(room)).entered, false);
+      assert.ok(!client.heard(isInside(room)));
+    });
+  }
+});
+
+// The other way: plain tokens for "jitsi" are refused by Prosody and would be good here.
+scenario('a token that Vestibule takes and Prosody does not', {
+  prosody: { JWT_ACCEPTED_AUDIENCES: 'others' },
+  expect: [/stream ended why=PROSODY_LOST/], // Prosody may end the former stream of a resumed session first
+}, (d, it) => {
+  const plain = (room) => ({ room: node(room), token: token(d.domain, node(room)) });
+  const aud = 'others';
+
+  async function guestAfterRefusal(room) {
+    const client = await d.socket({ parameters: plain(room) });
+    await client.startStream(d.domain);
+    assert.equal((await client.authenticate()).name, 'failure');
+    await logsInAtLast(client, d.domain);
+    return client;
+  }
+
+  it('opens nothing', async () => {
+    const room = await d.room();
+    await (await d.connect({ room, as: { lobby: true, aud } })).enterLobby(room);
+    await (await guestAfterRefusal(room)).enterLobby(room);
+  });
+
+  it('nor in the session that is resumed later, without a token', async () => {
+    const room = await d.room();
+    await (await d.connect({ room, as: { lobby: true, aud } })).enterLobby(room);
+    const old = await guestAfterRefusal(room);
+    await old.enableResumption();
+    await old.drop();
+    await (await d.connect({ resumes: old })).enterLobby(room);
+  });
+
+  it('one that both take opens what it did, whatever failed before it was looked at', async () => {
+    const room = await d.room();
+    await (await d.connect({ room, as: { lobby: true, aud } })).enterLobby(room);
+    const parameters = { room: node(room), token: token(d.domain, node(room), { aud }) };
+    const client = await d.socket({ parameters, name: 'plain' });
+    await client.startStream(d.domain);
+    for (const one of ['plain', 'abort', 'unreadable']) {
+      client.raw(sasl[one]);
+      await client.waitFor(`the failure of ${one}`, isFailure);
+    }
+    await logsInAtLast(client, d.domain);
+    await client.enter(room);
+  });
+});
+
+// Who he is must not be for the order to say in which two answers come.
+scenario('two logins at once', { recorder: true, expect: [/stream ended why=OUT_OF_ORDER/] }, (d, it) => {
+  for (const order of ['anonymous plain', 'anonymous open plain', 'anonymous plain open', 'plain anonymous',
+    'plain abort anonymous', 'anonymous response']) {
+    it(`${order}: the stream ends, and Prosody hears the first`, async () => {
+      const mark = order.replaceAll(' ', '-');
+      const client = await d.socket({ via: 'vestibule', parameters: { mark } });
+      await client.startStream(d.domain);
+      const wire = d.recorder.of(mark);
+      client.rawTogether(order.split(' ').map((name) => sasl[name]));
+      await client.waitFor('the stream error', (el) => el.getName() === 'error' && el.getChild('policy-violation'));
+      await client.closed;
+      await wire.ended;
+      assert.equal(wire.up.messages.filter((text) => /^<(auth|response)/.test(text)).length, 1);
+    });
+  }
+
+  it('an abort needs no waiting for', async () => {
+    const room = await d.room();
+    const client = await d.socket({ via: 'vestibule' });
+    await client.startStream(d.domain);
+    client.rawTogether([sasl.abort, sasl.abort, sasl.anonymous]);
+    await client.waitFor('success', (el) => el.is('success', NS.sasl));
+    await client.startStream(d.domain);
+    await client.bind();
+    await client.enter(room);
+  });
+});

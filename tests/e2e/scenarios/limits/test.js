@@ -20,7 +20,7 @@ scenario('limits.connections', {
     for (const via of ['vestibule', 'nginx', 'nginx']) assert.equal(await refusal(d.socket({ via })), 503);
     assert.equal((await d.get({ via: 'vestibule' })).status, 503, 'a plain request is a connection too');
     for (const client of clients) await client.ping();
-    assert.equal(d.vestibule.lines.filter((line) => /limits\.connections/.test(line)).length, 1, 'said once');
+    assert.equal(d.vestibule.lines.filter((line) => /limits\.connections \(/.test(line)).length, 1, 'said once');
     const ended = d.vestibule.waitForLog(/stream ended/);
     await clients[0].close();
     await ended;

@@ -72,11 +72,14 @@ scenario('who meets the lobby', {}, (d, it) => {
     await (await d.connect({ room, as: { user: { lobby: true } }, name: 'asker' })).enterLobby(room);
   });
 
-  it('a token in the Authorization header asks as well', async () => {
-    const room = await d.room();
-    const Authorization = `Bearer ${token(d.domain, room.split('@')[0], { lobby: true })}`;
-    await (await d.connect({ room, headers: { Authorization }, name: 'asker' })).enterLobby(room);
-  });
+  // Jitsi's module drops seven characters of the header, whatever they are.
+  for (const prefix of ['Bearer ', 'bearer ', 'XXXXXX ', 'Basic  ']) {
+    it(`a token in the Authorization header behind "${prefix}" asks as well`, async () => {
+      const room = await d.room();
+      const Authorization = `${prefix}${token(d.domain, room.split('@')[0], { lobby: true })}`;
+      await (await d.connect({ room, headers: { Authorization }, name: 'asker' })).enterLobby(room);
+    });
+  }
 
   it('a health-check room is left alone', async () => {
     const room = await d.room('__jicofo-health-check-7');

@@ -50,11 +50,19 @@ scenario('people in and before the lobby', {}, (d, it) => {
     assert.equal((await d.state(room)).members_only, true, 'his next join asks for the lobby again');
   });
 
-  it('a join sent again by one who is inside is no new join to be judged', async () => {
-    const { room, asker } = await approved();
-    asker.raw(joinStanza(room, { nick: asker.nick, name: 'asker' }));
-    await asker.waitFor('his presence', of.selfPresence(`${room}/${asker.nick}`));
+  it('a join sent again by one who is inside is judged again: he stays, and the lobby is on', async () => {
+    const { room, host, asker } = await approved();
+    const again = async () => {
+      const from = asker.received.length;
+      asker.raw(joinStanza(room, { nick: asker.nick, name: 'asker' }));
+      await asker.waitFor('his presence', of.selfPresence(`${room}/${asker.nick}`), undefined, from);
+      assert.equal((await d.state(room)).members_only, true);
+    };
+    await again();
+    await host.iq('set', room, formSubmit({ 'muc#roomconfig_membersonly': '0' }));
+    await again();
     await asker.ping();
+    assert.ok(!asker.heard(of.left(`${room}/${asker.nick}`)));
   });
 
   it('a plain user who was kicked comes back past the lobby', async () => {
