@@ -7,6 +7,8 @@ const { Deployment } = require('../lib/deployment');
 const { residentKiB, openFiles, SMALL_QUARANTINE, main } = require('../lib/measure');
 
 const GROWTH = 0.05; // of its memory, from the first third of the run to the end
+const ROOMS = 4;
+const ROOM_MS = 8000; // for so long people come to a room; what is known of them goes with it
 const BROKEN_OFF = [/why=(PEER_GONE|PROSODY_LOST)/];
 
 function randomOf(seed) {
@@ -32,10 +34,28 @@ class Churn {
     await this.d.start();
     this.pid = this.d.vestibule.program.pid;
     this.files = openFiles(this.pid);
-    this.rooms = [];
-    for (let i = 0; i < 4; i++) this.rooms.push(await this.d.room(`churn${i}`));
     this.focus = await this.d.focus();
-    this.focus.onStanza = () => { this.focus.received.length = 0; };
+    this.generation = 0;
+    [this.former, this.rooms] = [[], await this.#openRooms()];
+  }
+
+  async #openRooms() {
+    this.generation++;
+    const rooms = [];
+    for (let i = 0; i < ROOMS; i++) rooms.push(await this.d.room(`churn${this.generation}x${i}`));
+    this.focus.received.length = 0;
+    return rooms;
+  }
+
+  #leave(rooms) {
+    for (const room of rooms) this.focus.raw(`<presence xmlns='jabber:client' to='${room}/focus' type='unavailable'/>`);
+  }
+
+  // New rooms for old; the old ones stay open until all who were on their way have come and gone.
+  async #turnOver() {
+    const rooms = await this.#openRooms();
+    this.#leave(this.former);
+    [this.former, this.rooms] = [this.rooms, rooms];
   }
 
   // Something said to oneself comes back, once.
@@ -91,10 +111,12 @@ class Churn {
       this.memory.push(residentKiB(this.pid));
       if (this.memory.length % 20 === 0) this.log(`${this.count.cycles} cycles, ${this.memory.at(-1)} KiB`);
     }, 1000);
+    const turns = setInterval(() => this.#turnOver().catch((error) => this.wrong.push(error.stack)), ROOM_MS);
     try {
       await Promise.all(Array.from({ length: this.users }, (_, i) => this.#user(i, start + this.seconds * 1000)));
     } finally {
       clearInterval(sampler);
+      clearInterval(turns);
     }
     const left = await this.#end();
     const early = Math.max(...this.memory.slice(0, Math.ceil(this.memory.length / 3)));
@@ -108,8 +130,7 @@ class Churn {
 
   // Everybody is gone, focus goes too: connections, sessions and rooms must end by themselves.
   async #end() {
-    this.focus.onStanza = undefined;
-    for (const room of this.rooms) this.focus.raw(`<presence xmlns='jabber:client' to='${room}/focus' type='unavailable'/>`);
+    this.#leave([...this.former, ...this.rooms]);
     await this.focus.ping();
     const until = Date.now() + 90000;
     let rooms, files;
