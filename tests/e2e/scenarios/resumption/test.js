@@ -296,6 +296,7 @@ scenario('resumption beyond what was sent', {}, (d, it) => {
     await old.enableResumption();
     await old.enterLobby(room);
     host.approve(room, old.jid);
+    await old.waitFor('the invitation', of.invitation(room));
     assert.ok((await old.join(room)).entered);
     await old.drop();
     host.kick(room, old.nick);
