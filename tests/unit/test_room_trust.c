@@ -1,13 +1,16 @@
 /*
- * What a client gains by having a join on its way that Prosody will refuse, by hiding that it was put
- * out, and by changing the room all the time: nothing. Language: room_script.h.
+ * What a client gains by having a join on its way that Prosody will refuse, by hiding that it was
+ * put out, and by changing the room all the time: nothing. Language: room_script.h.
  */
 #include "tests/unit/room_script.h"
 
 /* gus is on his way in while lou turns the lobby on. */
 #define ON_HIS_WAY                                                                                 \
     {"up", ""}, {"join gus guest", "gus>"}, {"join lou lobby", "form"}, {"form off", "roles"},     \
-        {"roles", "grant:gus"}, {"ok", "submit+"}, {"ok", "form"}, {"form on", "*on:1 lou>"}
+        {"roles", "grant:gus"}, {"ok", "submit+"}, {"ok", "form"},                                 \
+    {                                                                                              \
+        "form on", "*on:1 lou>"                                                                    \
+    }
 
 /* clang-format off */
 static const struct scenario scenarios[] = {
