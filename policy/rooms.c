@@ -289,9 +289,8 @@ bool rooms_lobby_in_flight(const struct rooms *rooms, const char *room_name)
 {
     const struct room *room = find(rooms, room_name);
 
-    return room != NULL &&
-           (joins_lobby_in_flight(room) ||
-            (room->owner_sets > 0 && (room->is_fenced_off || room_is_alone(room))));
+    return room != NULL && (joins_lobby_in_flight(room) ||
+                            (room->owner_sets > 0 && (room->is_fenced_off || room_is_alone(room))));
 }
 
 void rooms_owner_set(struct rooms *rooms, const char *room_name, bool finished, int64_t now)

@@ -1,6 +1,6 @@
 /*
- * Members-only without a lobby, recognised and taken back: policy/room_undo.c. And a service account
- * that cannot log in, for which nobody waits.
+ * Members-only without a lobby, recognised and taken back: policy/room_undo.c. And a service
+ * account that cannot log in, for which nobody waits.
  */
 #include "tests/unit/room_script.h"
 
