@@ -102,7 +102,8 @@ static void check_valid(const struct token *token, const struct buf *payload,
         if (!misused && value == CLAIM_WRONG_TYPE)
             misused = *paths;
     }
-    require(token->asks_lobby == asks && token->misused_claim == misused);
+    require(token->asks_lobby == asks && !token->misused_claim == !misused &&
+            (!misused || strcmp(token->misused_claim, misused) == 0));
     require(asks_prosody == asks);
     json_decref(tree);
 }

@@ -241,7 +241,8 @@ static void check_claims(const struct token *token, const struct token_rules *ru
     require(token->sub || !rules->domain_verification);
     for (const char *at = token->room; at && *at; at++)
         require(*at < 'A' || *at > 'Z');
-    require(!misused || misused == lobby_claims[0] || misused == lobby_claims[1]);
+    require(!misused || strcmp(misused, lobby_claims[0]) == 0 ||
+            strcmp(misused, lobby_claims[1]) == 0);
     check_rooms(token, rules);
 }
 
