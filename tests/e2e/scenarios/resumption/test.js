@@ -288,7 +288,7 @@ scenario('resumption', { recorder: true, expect: [/why=PROSODY_LOST/] }, (d, it)
 });
 
 // Who hibernates is not told that he was thrown out; if he says that he has it, Prosody never says it again.
-scenario('resumption beyond what was sent', {}, (d, it) => {
+scenario('resumption beyond what was sent', { expect: [/why=PROSODY_LOST/] }, (d, it) => {
   it('who acknowledges more than he was sent is judged anew when he joins', async () => {
     const room = await d.room();
     const host = await d.host(room);
