@@ -12,18 +12,16 @@
 /* Clients of the process that is gone take seconds to come back; until then nobody sees who waits.
  */
 #define COMING_BACK_MS 10000
+/* While there are strangers, who may wait in the lobby of a room that was made so before we began
+ * to look. Not for ever: one of them may be nowhere and stay. */
+#define STRANGERS_MS 900000
 #define NOT_EMPTY (-1)
 #define GIVE_BACK_TRIES_MAX 3 /* the stop is near, nothing is kept trying */
 
 bool release_wanted(const struct room *room)
 {
-    /* Strangers may wait in the lobby of a room that was made so before we began to look. */
-    if (room->rooms->handing_over ||
-        (room->adopted && room->rooms->strangers > 0 && !room->rooms->stopping)) {
-        return false;
-    }
-    if (room->rooms->stopping && room->occupied) {
-        return false; /* given back instead */
+    if (room->rooms->handing_over || (room->rooms->stopping && room->occupied)) {
+        return false; /* another's, or given back instead */
     }
     return room->persistent && room->inside == 0 && (room->outside == 0 || room->rooms->stopping) &&
            TAILQ_EMPTY(&room->held) && TAILQ_EMPTY(&room->in_flight);
@@ -39,7 +37,10 @@ void release_reset(struct room *room)
 
 static int64_t earliest(const struct room *room)
 {
-    return room->adopted && !room->rooms->stopping ? room->adopted_at + COMING_BACK_MS : INT64_MIN;
+    if (!room->adopted || room->rooms->stopping) {
+        return INT64_MIN;
+    }
+    return room->adopted_at + (room->rooms->strangers > 0 ? STRANGERS_MS : COMING_BACK_MS);
 }
 
 bool release_is_due(struct room *room, int64_t now)

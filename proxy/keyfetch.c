@@ -262,11 +262,36 @@ static void on_hurry(void *ctx, const char *url)
 
 static const struct keys_actions actions = {.fetch = on_fetch, .hurry = on_hurry};
 
+bool keyfetch_load_tls(const struct config *config, struct ssl_ctx_st **ret)
+{
+    char error[256];
+
+    *ret = NULL;
+    if (!config->keys.tls || !(config->keys.key_server || config->keys.keys_url))
+        return true;
+    *ret = tls_client_new(config->keys.ca_file, config->keys.host, error, sizeof error);
+    if (!*ret)
+        log_line(LOG_LEVEL_ERROR, TAG, "public keys: %s", error);
+    return *ret != NULL;
+}
+
+/* Requests under way hold on to the one they began with. */
+void keyfetch_swap_tls(struct keyfetch *f, struct ssl_ctx_st *tls)
+{
+    struct ssl_ctx_st *former = tls;
+
+    if (f) {
+        former = f->target.conn.tls;
+        f->target.conn.tls = tls;
+    }
+    SSL_CTX_free(former);
+}
+
 bool keyfetch_new(struct proxy *proxy, const struct config *config, struct keyfetch **ret)
 {
     const char *url = config->keys.key_server ? config->keys.key_server : config->keys.keys_url;
     struct keyfetch *f;
-    char error[256] = "out of memory";
+    bool is_told = false;
 
     *ret = NULL;
     if (!url)
@@ -282,12 +307,9 @@ bool keyfetch_new(struct proxy *proxy, const struct config *config, struct keyfe
         goto failed;
     f->target = (struct httpget_target){.conn = {.host = f->host, .port = config->keys.port},
                                         .authority = f->authority};
-    if (config->keys.tls) {
-        f->target.conn.tls =
-            tls_client_new(config->keys.ca_file, config->keys.host, error, sizeof error);
-        if (!f->target.conn.tls)
-            goto failed;
-    }
+    is_told = !keyfetch_load_tls(config, &f->target.conn.tls);
+    if (is_told)
+        goto failed;
     f->keys = keys_new(f->source, url, &actions, f);
     if (f->keys) {
         *ret = f;
@@ -295,7 +317,8 @@ bool keyfetch_new(struct proxy *proxy, const struct config *config, struct keyfe
     }
 failed:
     keyfetch_free(f);
-    log_line(LOG_LEVEL_ERROR, TAG, "public keys: %s", error);
+    if (!is_told)
+        log_line(LOG_LEVEL_ERROR, TAG, "public keys: out of memory");
     return false;
 }
 

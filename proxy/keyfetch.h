@@ -9,12 +9,18 @@
 
 struct config;
 struct keyfetch;
+struct ssl_ctx_st;
 struct proxy;
 
 /* *ret: for the configuration's key server or document, NULL where it names none. false on failure, and
  * the reason was logged. */
 bool keyfetch_new(struct proxy *proxy, const struct config *config, struct keyfetch **ret)
     __attribute__((warn_unused_result));
+/* For a reload: the context for the configuration's key server, NULL where there is none or it is not
+ * TLS; false when it cannot be made, and it was logged. keyfetch_swap_tls takes it. */
+bool keyfetch_load_tls(const struct config *config, struct ssl_ctx_st **ret)
+    __attribute__((warn_unused_result));
+void keyfetch_swap_tls(struct keyfetch *f, struct ssl_ctx_st *tls);
 /* From now on proxy->keyfetch and proxy->keys are f's (NULL: there are none). The former is freed. Never
  * under a callback of its. */
 void keyfetch_use(struct proxy *proxy, struct keyfetch *f);

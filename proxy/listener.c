@@ -445,6 +445,11 @@ bool listener_load_tls(const struct config *config, struct ssl_ctx_st **ret)
     return *ret != NULL;
 }
 
+void listener_recount(struct listener *l)
+{
+    l->files = count_files(l->proxy->config);
+}
+
 /* Connections hold on to the one they began with. */
 void listener_swap_tls(struct listener *l, struct ssl_ctx_st *tls)
 {

@@ -24,6 +24,7 @@ void listener_free(struct listener *l);
 /* For a reload: *ret the context for listen.tls (NULL: none); false when it cannot be made, and it was
  * logged. listener_swap_tls takes it, for connections from now on. */
 bool listener_load_tls(const struct config *config, struct ssl_ctx_st **ret);
+void listener_recount(struct listener *l); /* after limits.connections or the file limit changed */
 void listener_swap_tls(struct listener *l, struct ssl_ctx_st *tls);
 
 /* Whether a connection may carry another request after this one (HTTP/1.1 without Connection: close). */

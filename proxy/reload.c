@@ -79,14 +79,14 @@ static bool are_keys_changed(const struct config *old, const struct config *new)
 /* Everything that can fail is made before anything is swapped. */
 static bool swap(struct proxy *p, struct config *config)
 {
-    struct ssl_ctx_st *listen_tls = NULL, *upstream_tls = NULL;
+    struct ssl_ctx_st *listen_tls = NULL, *upstream_tls = NULL, *keys_tls = NULL;
     struct config *old = p->config_owned;
     bool has_new_keys = are_keys_changed(old, config), is_new_service;
     struct keyfetch *keyfetch = NULL;
     struct bosh *bosh = NULL;
 
     if (!listener_load_tls(config, &listen_tls) ||
-        !proxy_load_upstream_tls(config, &upstream_tls) ||
+        !proxy_load_upstream_tls(config, &upstream_tls) || !keyfetch_load_tls(config, &keys_tls) ||
         (has_new_keys && !keyfetch_new(p, config, &keyfetch)))
         goto failed;
     if (config->http.bosh == BOSH_INSPECT && !p->bosh && !(bosh = bosh_new(p))) {
@@ -105,7 +105,9 @@ static bool swap(struct proxy *p, struct config *config)
     sessions_limit(p->sessions, config->limits.connections);
     if (has_new_keys)
         keyfetch_use(p, keyfetch);
+    keyfetch_swap_tls(p->keyfetch, keys_tls); /* the file may be another under the same name */
     proxy_raise_file_limit(config);
+    listener_recount(p->listener);
     if (is_new_service)
         service_restart(p->service);
     proxy_warn(config);
@@ -116,6 +118,7 @@ failed:
     bosh_free(bosh);
     SSL_CTX_free(listen_tls);
     SSL_CTX_free(upstream_tls);
+    SSL_CTX_free(keys_tls);
     return false;
 }
 

@@ -139,7 +139,7 @@ static bool prepare(struct state_file *f)
 {
     static const char tables[] =
         "PRAGMA journal_mode = WAL;"
-        "PRAGMA synchronous = NORMAL;"
+        "PRAGMA synchronous = FULL;"
         "CREATE TABLE IF NOT EXISTS room"
         " (jid TEXT PRIMARY KEY, holder INTEGER NOT NULL, taken INTEGER NOT NULL,"
         "  since INTEGER NOT NULL) WITHOUT ROWID;"

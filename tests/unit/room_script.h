@@ -12,6 +12,7 @@
  *   refused NAME [lobby]           407, with or without <lobbyroom/>
  *   unnamed NAME                   406
  *   104 | info on|off|broken | destroyed | owner begin|end | adopt
+ *   strangers COUNT                sessions that may be in any room
  *   suspend NAME MS | resume NAME | gone NAME
  *   shutdown | many MAX            rooms_max
  *   taken | shared | free          another instance has the room alone, shares it, is out of it
@@ -354,6 +355,8 @@ static bool script_room(struct script *script, const char *verb, const char *res
         rooms_destroyed(rooms, ROOM, script->now);
     } else if (strcmp(verb, "owner") == 0) {
         rooms_owner_set(rooms, ROOM, strcmp(rest, "end") == 0, script->now);
+    } else if (strcmp(verb, "strangers") == 0) {
+        rooms_strangers(rooms, (size_t)atoi(rest), script->now);
     } else if (strcmp(verb, "adopt") == 0) {
         rooms_adopt(rooms, ROOM, script->now);
     } else if (strcmp(verb, "shutdown") == 0) {

@@ -272,6 +272,23 @@ static const struct scenario scenarios[] = {
         {"shutdown", "roles"},
         {"roles", "destroy"},
         {"ok", "*released"})},
+    {"left behind, and a stranger may wait in its lobby: until he is seen elsewhere", STEPS(
+        {"adopt", ""},
+        {"up", ""},
+        {"strangers 1", ""},
+        {"+11000", ""},
+        {"+600000", ""},
+        {"strangers 0", "roles"},
+        {"roles", "destroy"},
+        {"ok", "*released"})},
+    {"left behind, and a stranger who stays one", STEPS(
+        {"adopt", ""},
+        {"up", ""},
+        {"strangers 1", ""},
+        {"+899000", ""},
+        {"+1001", "roles"},
+        {"roles", "destroy"},
+        {"ok", "*released"})},
     {"shut down while it is tried again later", STEPS(
         TURNED_ON,
         {"gone lou", "roles"},
