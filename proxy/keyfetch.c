@@ -278,13 +278,8 @@ bool keyfetch_load_tls(const struct config *config, struct ssl_ctx_st **ret)
 /* Requests under way hold on to the one they began with. */
 void keyfetch_swap_tls(struct keyfetch *f, struct ssl_ctx_st *tls)
 {
-    struct ssl_ctx_st *former = tls;
-
-    if (f) {
-        former = f->target.conn.tls;
-        f->target.conn.tls = tls;
-    }
-    SSL_CTX_free(former);
+    SSL_CTX_free(f->target.conn.tls);
+    f->target.conn.tls = tls;
 }
 
 bool keyfetch_new(struct proxy *proxy, const struct config *config, struct keyfetch **ret)

@@ -86,8 +86,9 @@ static bool swap(struct proxy *p, struct config *config)
     struct bosh *bosh = NULL;
 
     if (!listener_load_tls(config, &listen_tls) ||
-        !proxy_load_upstream_tls(config, &upstream_tls) || !keyfetch_load_tls(config, &keys_tls) ||
-        (has_new_keys && !keyfetch_new(p, config, &keyfetch)))
+        !proxy_load_upstream_tls(config, &upstream_tls) ||
+        (has_new_keys ? !keyfetch_new(p, config, &keyfetch)
+                      : !keyfetch_load_tls(config, &keys_tls)))
         goto failed;
     if (config->http.bosh == BOSH_INSPECT && !p->bosh && !(bosh = bosh_new(p))) {
         log_line(LOG_LEVEL_ERROR, TAG, "out of memory");
@@ -105,7 +106,8 @@ static bool swap(struct proxy *p, struct config *config)
     sessions_limit(p->sessions, config->limits.connections);
     if (has_new_keys)
         keyfetch_use(p, keyfetch);
-    keyfetch_swap_tls(p->keyfetch, keys_tls); /* the file may be another under the same name */
+    else if (p->keyfetch) /* the file may be another under the same name */
+        keyfetch_swap_tls(p->keyfetch, keys_tls);
     proxy_raise_file_limit(config);
     listener_recount(p->listener);
     if (is_new_service)
