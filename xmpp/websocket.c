@@ -331,11 +331,13 @@ void ws_encode(struct buf *out, enum ws_opcode opcode, const char *data, size_t 
     if (!buf_reserve(out, header_len + len))
         return;
     buf_add(out, header, header_len);
-    size_t at = out->len;
-    if (len > 0)
+    if (mask != NULL) {
+        mask_bytes((uint8_t *)out->data + out->len, (const uint8_t *)data, len, mask, 0);
+        out->len += len;
+        out->data[out->len] = '\0';
+    } else {
         buf_add(out, data, len);
-    if (mask != NULL && !out->failed)
-        mask_bytes((uint8_t *)out->data + at, (uint8_t *)out->data + at, len, mask, 0);
+    }
 }
 
 void ws_encode_close(struct buf *out, uint16_t code, const char *reason, size_t reason_len,

@@ -3,6 +3,7 @@
  * The parser is used again from input to input, as in the program.
  */
 #include "xmpp/muc.h"
+#include "xmpp/parse_plain.h"
 #include "xmpp/stanza.h"
 
 #ifdef HAVE_EXPAT
@@ -74,6 +75,15 @@ static void check_peek(const char *msg, size_t len, const struct element *root)
         abort();
 }
 
+/* What is told without a parser, both parsers say too. */
+static void check_plain(const char *msg, size_t len, enum parse_result result,
+                        const struct element *root)
+{
+    enum stanza_kind kind = parse_plain(msg, len, &limits);
+    if (kind != STANZA_OTHER && (result != PARSE_OK || stanza_kind(root) != kind))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct parser *parser;
@@ -83,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     (void)stanza_peek(msg, size);
     enum parse_result result = parser_read(parser, msg, size, &limits, &root);
+    check_plain(msg, size, result, root);
 #ifdef HAVE_EXPAT
     expat_compare(msg, size, result, root);
 #endif
