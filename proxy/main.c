@@ -107,15 +107,17 @@ static void on_tick(void *ctx, int64_t now)
     notify_tick(now);
 }
 
-/* Each stream is two sockets. */
-void proxy_raise_file_limit(unsigned connections)
+/* Each stream is two sockets. Nor is the limit left far higher, as containers often have it:
+ * whenever a socket closes, libwebsockets walks a table of as many entries as files may be open. */
+void proxy_set_file_limit(unsigned connections)
 {
+    const rlim_t wanted = PROXY_FILES(connections), ample = wanted + connections / 4 + 256;
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections * 2 + 64;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        (limit.rlim_cur >= wanted && limit.rlim_cur <= ample))
         return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    limit.rlim_cur = limit.rlim_max < ample ? limit.rlim_max : ample;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
         log_line(LOG_LEVEL_WARN, TAG,
                  "only %llu files may be open, limits.connections (%u) needs %llu: raise "
@@ -211,7 +213,7 @@ static bool proxy_set_up(struct proxy *p)
     if (!p->parser || !p->peers || !p->rejections || !proxy_load_upstream_tls(p->config, &tls))
         return false;
     proxy_set_upstream(p, tls);
-    proxy_raise_file_limit(p->config->limits.connections);
+    proxy_set_file_limit(p->config->limits.connections);
     p->loop = loop_new();
     if (!p->loop || !keyfetch_new(p, p->config, &keyfetch))
         return false;

@@ -61,6 +61,9 @@ void proxy_upstream_up(struct proxy *p);
 bool proxy_load_upstream_tls(const struct config *config, struct ssl_ctx_st **ret);
 /* Connects to where p->config says from now on. Takes tls. */
 void proxy_set_upstream(struct proxy *p, struct ssl_ctx_st *tls);
-void proxy_raise_file_limit(unsigned connections);
+/* How many files that takes: two sockets each, and the program's own. */
+#define PROXY_FILES(connections) ((rlim_t)(connections) * 2 + 64)
+/* At the start only. */
+void proxy_set_file_limit(unsigned connections);
 /* Says what the configuration leaves open. */
 void proxy_warn(const struct config *config);

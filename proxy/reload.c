@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define TAG "reload"
 /* Longer than any connect, upgrade or login takes (limits.handshake_timeout is 300 s at most). */
@@ -59,6 +60,8 @@ static bool is_same(const char *a, const char *b)
 
 static void warn_of_the_fixed(const struct config *old, const struct config *new)
 {
+    struct rlimit limit;
+
     if (!is_same(old->listen.unix_path, new->listen.unix_path) ||
         !is_same(old->listen.host, new->listen.host) || old->listen.port != new->listen.port ||
         old->listen.reuse_port != new->listen.reuse_port)
@@ -66,6 +69,11 @@ static void warn_of_the_fixed(const struct config *old, const struct config *new
                  "listen.address and listen.reuse_port change with a restart only");
     if (!is_same(old->state.file, new->state.file))
         log_line(LOG_LEVEL_WARN, TAG, "state.file changes with a restart only");
+    /* libwebsockets has its table of files since the start. */
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+        limit.rlim_cur < PROXY_FILES(new->limits.connections))
+        log_line(LOG_LEVEL_WARN, TAG, "limits.connections needs a restart to be as large as %u",
+                 new->limits.connections);
 }
 
 static bool is_service_changed(const struct config *old, const struct config *new)
@@ -129,7 +137,6 @@ static bool swap(struct proxy *p, struct config *config)
     p->bosh = bosh ? bosh : p->bosh; /* kept when no longer wanted: its sessions go on */
     if (has_new_keys)
         keyfetch_use(p, keyfetch);
-    proxy_raise_file_limit(config->limits.connections);
     if (is_service_changed(old, config))
         service_restart(p->service);
     proxy_warn(config);
