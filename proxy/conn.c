@@ -61,10 +61,8 @@ static void conn_free(struct conn *c)
 /* Remembers that the other end is gone; the owner is told at the end of the turn. */
 void conn_lose(struct conn *c, const char *why)
 {
-    if (!c->lost) {
-        snprintf(c->lost_text, sizeof c->lost_text, "%s", why);
-        c->lost = c->lost_text;
-    }
+    if (!c->lost)
+        c->lost = why;
     loop_defer(c->loop, &c->flush);
 }
 
@@ -83,7 +81,6 @@ static void conn_end(struct conn *c)
     void *owner = c->owner;
     const char *why = c->lost;
 
-    connect_cancel(c);
     conn_kill(c);
     c->callbacks = NULL;
     if (callbacks && why)

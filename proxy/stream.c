@@ -56,7 +56,7 @@ void stream_forget_join(struct stream *s)
 
 void stream_forget_owner_set(struct stream *s, size_t i, int64_t now)
 {
-    if (!s->owner_sets[i].id)
+    if (!s->owner_sets || !s->owner_sets[i].id)
         return;
     rooms_owner_set(s->proxy->rooms, s->owner_sets[i].room, true, now);
     free(s->owner_sets[i].id);
@@ -83,6 +83,8 @@ static void stream_free(struct stream *s)
     free(s->bind_id);
     free(s->resume_id);
     free(s->response);
+    free(s->verdict_reason);
+    free(s->owner_sets);
     free(s);
 }
 
@@ -569,7 +571,7 @@ int stream_new_carried(struct proxy *proxy, struct transport *client,
 
 static void tick(struct stream *s, const struct config *config, int64_t now)
 {
-    for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++) {
+    for (size_t i = 0; s->owner_sets && i < STREAM_OWNER_SETS_MAX; i++) {
         if (s->owner_sets[i].id && now - s->owner_sets[i].since > STREAM_OWNER_SET_MS)
             stream_forget_owner_set(s, i, now);
     }

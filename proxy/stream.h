@@ -18,7 +18,7 @@ enum stream_state {
     STREAM_ENDED, /* closed both ways; freed at the end of the turn */
 };
 
-/* Owner-form submits of the client not answered yet. */
+/* Owner-form submits of the client not answered yet. Hardly anybody makes one. */
 #define STREAM_OWNER_SETS_MAX 8
 #define STREAM_OWNER_SET_MS 5000      /* then a room no longer waits for the answer */
 #define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
@@ -28,6 +28,11 @@ enum stream_state {
 #define STREAM_PROBE_MS 10000         /* for the address of a session it is waited longer */
 /* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
 #define STREAM_STALL_MS 30000
+
+struct stream_owner_set {
+    char *id, *room;
+    int64_t since;
+};
 
 struct stream {
     struct proxy *proxy;
@@ -81,7 +86,7 @@ struct stream {
     uint64_t join; /* its id, 0 when none is held */
     bool join_is_settled;
     struct room_verdict verdict; /* its texts are fixed phrases, or verdict_reason */
-    char verdict_reason[256];
+    char *verdict_reason;        /* of the last one, while it is of use */
     char *held; /* the join itself */
     size_t held_len;
     char *held_room;
@@ -90,10 +95,7 @@ struct stream {
     bool is_owner_set; /* what is held is no join but a change of the room, see owner_set */
     struct deferred settle;
 
-    struct {
-        char *id, *room;
-        int64_t since;
-    } owner_sets[STREAM_OWNER_SETS_MAX];
+    struct stream_owner_set *owner_sets; /* STREAM_OWNER_SETS_MAX of them; NULL until the first */
 
     struct deferred release;
     struct stream *next, **link; /* proxy->streams */

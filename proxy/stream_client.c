@@ -111,6 +111,12 @@ static void note_owner_set(struct stream *s, const char *id, const char *room)
 {
     size_t i = 0;
 
+    if (!s->owner_sets)
+        s->owner_sets = calloc(STREAM_OWNER_SETS_MAX, sizeof *s->owner_sets);
+    if (!s->owner_sets) {
+        stream_end(s, CLOSE_NO_MEMORY, NULL);
+        return;
+    }
     while (i < STREAM_OWNER_SETS_MAX && s->owner_sets[i].id)
         i++;
     if (i == STREAM_OWNER_SETS_MAX) {

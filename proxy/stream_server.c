@@ -86,7 +86,7 @@ static void iq(struct stream *s, const char *data, size_t len)
     struct muc_room room;
     enum jid_result error;
 
-    for (size_t i = 0; i < STREAM_OWNER_SETS_MAX; i++)
+    for (size_t i = 0; s->owner_sets && i < STREAM_OWNER_SETS_MAX; i++)
         has_owner_sets |= s->owner_sets[i].id != NULL;
     if (!s->awaits_bind && !has_info && !has_owner_sets)
         return;

@@ -120,7 +120,7 @@ static void next(struct client *c, enum client_step step, const char *text)
 
 static bool begins(const char *data, size_t len, const char *text)
 {
-    return len >= strlen(text) && memcmp(data, text, strlen(text)) == 0;
+    return data && len >= strlen(text) && memcmp(data, text, strlen(text)) == 0;
 }
 
 static void on_message(struct link *l, const char *data, size_t len)

@@ -99,7 +99,7 @@ static void opens(struct link *l)
 
 static bool begins(const char *data, size_t len, const char *text)
 {
-    return len >= strlen(text) && memcmp(data, text, strlen(text)) == 0;
+    return data && len >= strlen(text) && memcmp(data, text, strlen(text)) == 0;
 }
 
 static void iq(struct link *l, const char *data, size_t len)
