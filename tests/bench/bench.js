@@ -20,7 +20,8 @@ const { values: flags, positionals: chosen } = parseArgs({
   },
 });
 
-const target = `/xmpp-websocket?room=bench&token=${token(DOMAIN, 'bench')}`;
+const guest = '/xmpp-websocket?room=bench';
+const target = `${guest}&token=${token(DOMAIN, 'bench')}`;
 // What each load is, and the ratio to nginx that is asked for, then the one that is aimed at.
 const loads = {
   one: { what: '50 streams, 1 message of 300 B in flight', kind: 'ping', options: { streams: 50, depth: 1, size: 300 }, asked: [1, 0.95] },
@@ -28,7 +29,8 @@ const loads = {
   large: { what: '20 streams, 4 messages of 8 KB in flight', kind: 'ping', options: { streams: 20, depth: 4, size: 8192 }, asked: [0.4, 0.23] },
   burst: { what: 'bursts of 100 stanzas of 600 B, 20 streams', kind: 'burst', options: { streams: 20 }, asked: [0.6, 0.37] },
   timetable: { what: '10,000 messages of 300 B a second', kind: 'timetable', options: { streams: 50, size: 300, rate: 10000 }, asked: [1.05, 1] },
-  connect: { what: 'connect, log in, bind, close', kind: 'connect', options: { streams: 8, target }, asked: [1.1, 1] },
+  connect: { what: 'connect, log in, bind, close; a guest', kind: 'connect', options: { streams: 8, target: guest }, asked: [1.1, 1] },
+  token: { what: 'the same with a token, which only Vestibule verifies', kind: 'connect', options: { streams: 8, target } },
   idle: { what: 'memory of an idle stream', asked: [0.3, 0.22] },
   latency: { what: 'latency against load' },
 };
