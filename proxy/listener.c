@@ -17,6 +17,7 @@
 #include "proxy/stream.h"
 #include "proxy/unix_path.h"
 
+#include <arpa/inet.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -360,6 +361,7 @@ void listener_take_back(struct listener *l, struct conn *conn, const uint8_t *re
 static void fill_info(struct listener *l, struct lws_context_creation_info *info)
 {
     const struct config *config = l->proxy->config;
+    struct in_addr number;
 
     info->protocols = conn_protocols;
     info->vhost_name = "listener";
@@ -373,6 +375,8 @@ static void fill_info(struct listener *l, struct lws_context_creation_info *info
     } else {
         info->port = config->listen.port;
         info->iface = config->listen.host[0] ? config->listen.host : NULL;
+        if (inet_pton(AF_INET, config->listen.host, &number) == 1)
+            info->options |= LWS_SERVER_OPTION_DISABLE_IPV6; /* else a socket of both kinds */
         if (config->listen.reuse_port)
             info->options |= LWS_SERVER_OPTION_ALLOW_LISTEN_SHARE;
     }
