@@ -17,8 +17,6 @@
 #define LINGER_LIMIT_MS 2000
 /* libwebsockets writes at most its service buffer at once and copies what is over it. */
 #define WRITE_MAX 65536
-/* An idle conn keeps no more output memory than this. */
-#define KEEP_OUTPUT 4096
 
 static void flush(struct deferred *work);
 
@@ -63,10 +61,8 @@ static void conn_free(struct conn *c)
 /* Remembers that the other end is gone; the owner is told at the end of the turn. */
 void conn_lose(struct conn *c, const char *why)
 {
-    if (!c->lost) {
-        snprintf(c->lost_text, sizeof c->lost_text, "%s", why);
-        c->lost = c->lost_text;
-    }
+    if (!c->lost)
+        c->lost = why;
     loop_defer(c->loop, &c->flush);
 }
 
@@ -85,7 +81,6 @@ static void conn_end(struct conn *c)
     void *owner = c->owner;
     const char *why = c->lost;
 
-    connect_cancel(c);
     conn_kill(c);
     c->callbacks = NULL;
     if (callbacks && why)
@@ -106,8 +101,8 @@ static bool write_from(struct conn *c, struct buf *queue)
         buf_drop(queue, len);
         c->last_activity = loop_now(c->loop);
     }
-    if (queue->len == 0 && queue->cap > KEEP_OUTPUT)
-        buf_done(queue);
+    if (queue->len == 0)
+        loop_take_back(c->loop, queue);
     return true;
 }
 
@@ -126,8 +121,8 @@ static bool write_encrypted(struct conn *c)
         if (c->out.len == 0)
             break;
     }
-    if (c->out.len == 0 && c->out.cap > KEEP_OUTPUT)
-        buf_done(&c->out);
+    if (c->out.len == 0)
+        loop_take_back(c->loop, &c->out);
     return true;
 }
 
@@ -393,6 +388,7 @@ void conn_set_owner(struct conn *c, const struct conn_callbacks *callbacks, void
 struct buf *conn_output(struct conn *c)
 {
     loop_defer(c->loop, &c->flush);
+    loop_lend(c->loop, &c->out);
     return &c->out;
 }
 

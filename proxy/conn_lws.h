@@ -36,7 +36,6 @@ struct conn {
     int64_t deadline; /* of connecting, or of flushing before the end; INT64_MAX when none */
     int64_t last_activity;
     const char *lost; /* why the peer's end is gone, to be told at the end of the turn */
-    char lost_text[96];
     struct in6_addr address;
     uint16_t port;
     char peer[64];
@@ -71,4 +70,5 @@ void connect_step(struct conn *c);
 /* It stands: its TLS set-up and the host it was for are returned, borrowed until connect_cancel. */
 struct ssl_ctx_st *connect_tls(const struct conn *c, const char **ret_host);
 void connect_cancel(struct conn *c); /* frees c->connecting */
+/* why: a fixed phrase, or one that lives as long as the conn's parts. */
 void conn_lose(struct conn *c, const char *why);

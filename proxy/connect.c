@@ -24,6 +24,7 @@ struct connecting {
     struct ssl_ctx_st *tls;
     char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
     size_t addresses_len, next;
+    char why[96]; /* it has none */
 };
 
 static void connecting_free(struct connecting *k)
@@ -112,11 +113,9 @@ static void resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *lis
     }
     uv_freeaddrinfo(list);
     if (k->addresses_len == 0) {
-        char why[96];
-
-        snprintf(why, sizeof why, "the name %.40s has no address: %s", k->host,
+        snprintf(k->why, sizeof k->why, "the name %.40s has no address: %s", k->host,
                  status ? uv_strerror(status) : "none given");
-        conn_lose(c, why);
+        conn_lose(c, k->why);
         return;
     }
     loop_defer(c->loop, &c->flush);

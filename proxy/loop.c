@@ -16,6 +16,11 @@
 #define TICK_MS 100
 #define SERVICE_BUFFER 65536
 #define CLOSE_TURNS 10
+/* Memory lent to what is written: so much of it is kept, in pieces no larger than one write's worth
+ * twice over. */
+#define SPARES_MAX 64
+#define SPARE_BYTES_MAX (1024 * 1024)
+#define SPARE_MAX (128 * 1024)
 
 struct loop {
     uv_loop_t uv;
@@ -25,6 +30,8 @@ struct loop {
     struct lws_context *lws;
     struct deferred *first, **last;
     struct conn_list conns;
+    struct buf spares[SPARES_MAX];
+    size_t spares_len, spare_bytes;
     struct lws_vhost *clients;
     void (*on_tick)(void *ctx, int64_t now);
     void *tick_ctx;
@@ -157,12 +164,43 @@ void loop_drop_conns(struct loop *loop)
     }
 }
 
+void loop_lend(struct loop *loop, struct buf *b)
+{
+    if (b->data || b->failed || loop->spares_len == 0)
+        return;
+    *b = loop->spares[--loop->spares_len];
+    loop->spare_bytes -= b->cap;
+}
+
+void loop_take_back(struct loop *loop, struct buf *b)
+{
+    if (!b->data)
+        return;
+    if (b->failed || b->cap > SPARE_MAX || loop->spares_len == SPARES_MAX ||
+        loop->spare_bytes + b->cap > SPARE_BYTES_MAX) {
+        buf_done(b);
+        return;
+    }
+    buf_clear(b);
+    loop->spares[loop->spares_len++] = *b;
+    loop->spare_bytes += b->cap;
+    *b = (struct buf)BUF_INIT;
+}
+
+static void drop_spares(struct loop *loop)
+{
+    while (loop->spares_len > 0)
+        buf_done(&loop->spares[--loop->spares_len]);
+    loop->spare_bytes = 0;
+}
+
 /* The handles of libwebsockets and of libuv need turns to close. */
 void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
     loop_drop_conns(loop);
+    drop_spares(loop);
     uv_prepare_stop(&loop->prepare);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->tick, NULL);

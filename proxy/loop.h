@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "xmpp/buf.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -40,6 +42,11 @@ void loop_on_tick(struct loop *loop, void (*tick)(void *ctx, int64_t now), void 
 void loop_on_signal(struct loop *loop, void (*caught)(void *ctx, int number), void *ctx);
 /* Random bytes of the operating system. */
 void loop_random(struct loop *loop, void *to, size_t len);
+
+/* Output memory comes from here and goes back as soon as it is empty, so that an idle conn holds none
+ * and a busy one allocates none. loop_lend gives an empty buffer memory, if there is some. */
+void loop_lend(struct loop *loop, struct buf *b);
+void loop_take_back(struct loop *loop, struct buf *b);
 
 size_t loop_conns_len(const struct loop *loop);
 

@@ -108,22 +108,31 @@ static void on_tick(void *ctx, int64_t now)
     notify_tick(now);
 }
 
-/* Each stream is two sockets; more are of use where clients come by BOSH. */
-void proxy_raise_file_limit(const struct config *config)
+/* Each stream is two sockets; more are of use where clients come by BOSH. Nor is the limit left far
+ * higher, as containers often have it: whenever a socket closes, libwebsockets walks a table of as
+ * many entries as files might be open at the start. A socket beyond that table it refuses, so that
+ * later the limit must not grow. */
+void proxy_set_file_limit(const struct config *config, bool is_start)
 {
+    const unsigned connections = config->limits.connections;
+    const rlim_t needed = (rlim_t)connections * 2 + 64, wanted = listener_files_wanted(config);
+    const rlim_t ample = wanted + connections / 4 + 256;
     struct rlimit limit;
-    rlim_t needed = (rlim_t)config->limits.connections * 2 + 64;
-    rlim_t wanted = listener_files_wanted(config);
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < needed)
+    if (is_start && (limit.rlim_cur < wanted || limit.rlim_cur > ample)) {
+        limit.rlim_cur = limit.rlim_max < ample ? limit.rlim_max : ample;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
+            return;
+    }
+    if (limit.rlim_cur < needed)
         log_line(LOG_LEVEL_WARN, TAG,
-                 "only %llu files may be open, limits.connections (%u) needs %llu: raise "
-                 "LimitNOFILE or ulimit -n",
-                 (unsigned long long)limit.rlim_cur, config->limits.connections,
-                 (unsigned long long)needed);
+                 "only %llu files may be open, limits.connections (%u) needs %llu: %s",
+                 (unsigned long long)limit.rlim_cur, connections, (unsigned long long)needed,
+                 is_start                   ? "raise LimitNOFILE or ulimit -n"
+                 : limit.rlim_max >= needed ? "restart"
+                                            : "raise LimitNOFILE or ulimit -n, and restart");
 }
 
 bool proxy_load_upstream_tls(const struct config *config, struct ssl_ctx_st **ret)
@@ -231,7 +240,7 @@ static bool proxy_set_up(struct proxy *p)
     if (!p->parser || !p->peers || !p->rejections || !proxy_load_upstream_tls(p->config, &tls))
         return false;
     proxy_set_upstream(p, tls);
-    proxy_raise_file_limit(p->config);
+    proxy_set_file_limit(p->config, true);
     p->loop = loop_new();
     if (!p->loop || !keyfetch_new(p, p->config, &keyfetch))
         return false;

@@ -62,6 +62,7 @@ void proxy_upstream_up(struct proxy *p);
 bool proxy_load_upstream_tls(const struct config *config, struct ssl_ctx_st **ret);
 /* Connects to where p->config says from now on. Takes tls, and frees the former. */
 void proxy_set_upstream(struct proxy *p, struct ssl_ctx_st *tls);
-void proxy_raise_file_limit(const struct config *config);
+/* How many files may be open. After the start that stays, and is only said where it is too few. */
+void proxy_set_file_limit(const struct config *config, bool is_start);
 /* Says what the configuration leaves open. */
 void proxy_warn(const struct config *config);

@@ -108,7 +108,7 @@ static bool swap(struct proxy *p, struct config *config)
         keyfetch_use(p, keyfetch);
     else if (p->keyfetch) /* the file may be another under the same name */
         keyfetch_swap_tls(p->keyfetch, keys_tls);
-    proxy_raise_file_limit(config);
+    proxy_set_file_limit(config, false);
     listener_recount(p->listener);
     if (is_new_service)
         service_restart(p->service);

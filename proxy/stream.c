@@ -82,6 +82,7 @@ static void stream_free(struct stream *s)
     free(s->bind_id);
     free(s->resume_id);
     free(s->response);
+    free(s->verdict_reason);
     free(s);
 }
 

@@ -88,7 +88,7 @@ struct stream {
     uint64_t join; /* its id, 0 when none is held */
     bool join_is_settled;
     struct room_verdict verdict; /* its texts are fixed phrases, or verdict_reason */
-    char verdict_reason[256];
+    char *verdict_reason;        /* of the last one, while it is of use */
     char *held; /* the join itself */
     size_t held_len;
     char *held_room;

@@ -5,7 +5,9 @@
  */
 #include "proxy/door.h"
 #include "proxy/stream.h"
+#include "xmpp/find.h"
 #include "xmpp/ns.h"
+#include "xmpp/parse_plain.h"
 #include "xmpp/stanza.h"
 
 #include <stdlib.h>
@@ -194,6 +196,23 @@ static void sasl(struct stream *s, const struct element *e, enum stanza_kind kin
         s->opens = 1;
 }
 
+/* Whether it is a stanza that only goes on, told without reading it: nothing that matters in one of
+ * its kind stands in it anywhere. */
+static bool is_indifferent(const char *data, size_t len, const struct parse_limits *limits)
+{
+    switch (parse_plain(data, len, limits)) {
+    case STANZA_MESSAGE:
+        return true;
+    case STANZA_PRESENCE: /* no muc_is_join */
+        return !find_text(data, len, NS_MUC);
+    case STANZA_IQ: /* no bind, muc_is_owner_set or stream_evens_out */
+        return !find_text(data, len, NS_BIND) && !find_text(data, len, NS_MUC_OWNER) &&
+               !find_text(data, len, NS_PING);
+    default:
+        return false;
+    }
+}
+
 void stream_client_message(struct stream *s, const char *data, size_t len)
 {
     const size_t max = s->proxy->config->limits.stanza;
@@ -205,6 +224,10 @@ void stream_client_message(struct stream *s, const char *data, size_t len)
     if (!s->is_logged_in) {
         limits = login_limits;
         limits.bytes = max < limits.bytes ? max : limits.bytes;
+    }
+    if (s->is_logged_in && s->has_opened && is_indifferent(data, len, &limits)) {
+        stream_forward(s, data, len);
+        return;
     }
     result = parser_read(s->proxy->parser, data, len, &limits, &e);
     if (result != PARSE_OK) {

@@ -109,9 +109,9 @@ bool stream_take_join(struct stream *s, const struct muc_room *room, const char 
 void stream_settled(struct stream *s, const struct room_verdict *verdict)
 {
     s->verdict = *verdict;
-    snprintf(s->verdict_reason, sizeof s->verdict_reason, "%s",
-             verdict->reason ? verdict->reason : "");
-    s->verdict.reason = s->verdict_reason;
+    free(s->verdict_reason);
+    s->verdict_reason = verdict->reason ? strdup(verdict->reason) : NULL;
+    s->verdict.reason = s->verdict_reason ? s->verdict_reason : "";
     s->join = 0;
     s->join_is_settled = true;
     loop_defer(s->proxy->loop, &s->settle);

@@ -5,16 +5,12 @@
 #include "proxy/log.h"
 #include "proxy/rejections.h"
 #include "proxy/stream.h"
+#include "xmpp/find.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static bool has(const char *data, size_t len, const char *text)
-{
-    return memmem(data, len, text, strlen(text)) != NULL;
-}
 
 const struct element *stream_parse_server(struct stream *s, const char *data, size_t len)
 {
@@ -83,7 +79,7 @@ static void owner_set_answered(struct stream *s, const struct element *e)
 
 static void iq(struct stream *s, const char *data, size_t len)
 {
-    bool has_info = has(data, len, "muc_membersonly") || has(data, len, "muc_open");
+    bool has_info = find_text(data, len, "muc_membersonly") || find_text(data, len, "muc_open");
     bool has_owner_sets = false;
     const struct element *e;
     struct muc_info info;
@@ -196,7 +192,7 @@ static void presence(struct stream *s, const char *data, size_t len)
     enum muc_place place;
 
     if (!s->session || !s->session->full_jid ||
-        (!has(data, len, "110") && !has(data, len, "error")))
+        (!find_text(data, len, "110") && !find_text(data, len, "error")))
         return;
     e = stream_parse_server(s, data, len);
     if (!e)
@@ -219,7 +215,7 @@ static void message(struct stream *s, const char *data, size_t len)
     const struct element *e;
     enum muc_place place;
 
-    if (!has(data, len, "104"))
+    if (!find_text(data, len, "104"))
         return;
     e = stream_parse_server(s, data, len);
     if (!e || !muc_is_config_change(e))

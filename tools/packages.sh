@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing of the named groups in packages.txt. Does nothing, and asks nobody for
-# rights, when all is there. Services that come along (nginx, prosody) are neither started nor left
+# rights, when all is there. Services that come along (nginx, prosody, haproxy) are neither started nor left
 # to start at the next boot: the tests run their own, on their own ports.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -54,7 +54,7 @@ apt() {
 apt update
 apt install -y --no-install-recommends "${missing[@]}" </dev/null
 
-for service in nginx prosody; do
+for service in nginx prosody haproxy; do
   if [[ $installed != *" $service "* ]] && [ -d /run/systemd/system ] &&
     systemctl is-enabled --quiet $service 2>/dev/null; then
     as_root systemctl disable --quiet $service

@@ -5,13 +5,13 @@
  */
 #include "xmpp/parse_scan.h"
 
+#include "xmpp/find.h"
 #include "xmpp/utf8.h"
 
 #include <limits.h>
 #include <string.h>
 
-/* The length of the character XML allows (XML 1.0 section 2.2) at s, lead byte >= 0x80, or 0. */
-static size_t multibyte_char(const unsigned char *s, size_t len)
+size_t parse_multibyte(const unsigned char *s, size_t len)
 {
     size_t step = utf8_sequence(s, len);
     if (step == 3 && s[0] == 0xEF && s[1] == 0xBF && s[2] >= 0xBE) /* U+FFFE, U+FFFF */
@@ -76,8 +76,15 @@ enum parse_result parse_scan(const char *msg, size_t len, const struct parse_lim
     if (len == 0 || s[0] != '<' || s[len - 1] != '>')
         return PARSE_NOT_WELL_FORMED;
     for (size_t i = 0; i < len;) {
+        /* Character data and values are most of a message, and hold nothing to be judged. */
+        if (scan.quote)
+            i += find_stop(msg + i, len - i, (char[]){'<', '<', (char)scan.quote});
+        else if (!scan.in_tag)
+            i += find_stop(msg + i, len - i, "<<<");
+        if (i == len)
+            break;
         if (s[i] >= 0x80) {
-            size_t step = multibyte_char(s + i, len - i);
+            size_t step = parse_multibyte(s + i, len - i);
             if (step == 0)
                 return PARSE_BAD_ENCODING;
             i += step;

@@ -8,3 +8,5 @@
 
 enum parse_result parse_scan(const char *msg, size_t len, const struct parse_limits *limits)
     __attribute__((warn_unused_result));
+/* The length of the character XML allows (XML 1.0 section 2.2) at s, lead byte >= 0x80, or 0. */
+size_t parse_multibyte(const unsigned char *s, size_t len);

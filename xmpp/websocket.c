@@ -72,6 +72,7 @@ void ws_decoder_init(struct ws_decoder *d, enum ws_role role, size_t max_message
 void ws_decoder_done(struct ws_decoder *d)
 {
     buf_done(&d->message);
+    buf_done(&d->control);
 }
 
 size_t ws_decoder_held(const struct ws_decoder *d)
@@ -173,8 +174,8 @@ static enum ws_event finish_close(struct ws_decoder *d, struct ws_output *ret)
     if (len == 1)
         return fail(d, ret, 1002, "close frame with half a code");
     if (len >= 2) {
-        ret->code = (uint16_t)read_number(d->control, 2);
-        ret->data = (const char *)d->control + 2;
+        ret->code = (uint16_t)read_number((const uint8_t *)d->control.data, 2);
+        ret->data = d->control.data + 2;
         ret->len = len - 2;
         if (!ws_close_code_valid(ret->code))
             return fail(d, ret, 1002, "close code not allowed");
@@ -190,7 +191,8 @@ static enum ws_event finish_control(struct ws_decoder *d, struct ws_output *ret)
 {
     if (d->opcode == WS_OP_CLOSE)
         return finish_close(d, ret);
-    *ret = (struct ws_output){.data = (const char *)d->control, .len = (size_t)d->payload_len};
+    *ret = (struct ws_output){.data = d->control.len > 0 ? d->control.data : "",
+                              .len = d->control.len};
     return d->opcode == WS_OP_PING ? WS_PING : WS_PONG;
 }
 
@@ -204,8 +206,12 @@ static bool take_payload(struct ws_decoder *d, const uint8_t *data, size_t len,
 
     if (is_control(d)) {
         if (len > 0)
-            memcpy(d->control + d->payload_have, data, len);
+            buf_add(&d->control, data, len);
         d->payload_have += len;
+        if (d->control.failed) {
+            *ret_event = fail(d, ret, 1011, "out of memory");
+            return true;
+        }
         if (complete)
             *ret_event = finish_control(d, ret);
         return complete;
@@ -230,9 +236,11 @@ static bool take_payload(struct ws_decoder *d, const uint8_t *data, size_t len,
     return true;
 }
 
-/* The last message was borrowed until now. */
+/* The last message, or control frame, was borrowed until now. */
 static void let_go(struct ws_decoder *d)
 {
+    if (d->control.data && d->header_len == 0)
+        buf_done(&d->control);
     if (!d->handed_out)
         return;
     d->handed_out = false;
@@ -331,11 +339,13 @@ void ws_encode(struct buf *out, enum ws_opcode opcode, const char *data, size_t 
     if (!buf_reserve(out, header_len + len))
         return;
     buf_add(out, header, header_len);
-    size_t at = out->len;
-    if (len > 0)
+    if (mask != NULL) {
+        mask_bytes((uint8_t *)out->data + out->len, (const uint8_t *)data, len, mask, 0);
+        out->len += len;
+        out->data[out->len] = '\0';
+    } else {
         buf_add(out, data, len);
-    if (mask != NULL && !out->failed)
-        mask_bytes((uint8_t *)out->data + at, (uint8_t *)out->data + at, len, mask, 0);
+    }
 }
 
 void ws_encode_close(struct buf *out, uint16_t code, const char *reason, size_t reason_len,

@@ -47,7 +47,7 @@ struct ws_decoder {
     bool final, masked;
     uint8_t opcode, mask[4];
     uint64_t payload_len, payload_have;
-    uint8_t control[125];
+    struct buf control; /* of a control frame, until the next ws_decode */
 };
 
 void ws_decoder_init(struct ws_decoder *d, enum ws_role role, size_t max_message);

@@ -2,7 +2,10 @@
  * The parser on any bytes: no crash, limits kept, and the same view as expat's.
  * The parser is used again from input to input, as in the program.
  */
+#include "xmpp/find.h"
 #include "xmpp/muc.h"
+#include "xmpp/ns.h"
+#include "xmpp/parse_plain.h"
 #include "xmpp/stanza.h"
 
 #include "tests/fuzz/expat_tree.h"
@@ -72,6 +75,23 @@ static void check_peek(const char *msg, size_t len, const struct element *root)
         abort();
 }
 
+/* What is told without a parser, both parsers say too; and whatever the proxy does more with than
+ * to pass it on can be found by its namespace. */
+static void check_plain(const char *msg, size_t len, enum parse_result result,
+                        const struct element *root)
+{
+    enum stanza_kind kind = parse_plain(msg, len, &limits);
+    if (kind == STANZA_OTHER)
+        return;
+    if (result != PARSE_OK || stanza_kind(root) != kind)
+        abort();
+    if ((muc_is_join(root) && !find_text(msg, len, NS_MUC)) ||
+        (muc_is_owner_set(root) && !find_text(msg, len, NS_MUC_OWNER)) ||
+        (element_child(root, NS_BIND, "bind") && !find_text(msg, len, NS_BIND)) ||
+        (element_child(root, NS_PING, "ping") && !find_text(msg, len, NS_PING)))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct parser *parser;
@@ -81,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     (void)stanza_peek(msg, size);
     enum parse_result result = parser_read(parser, msg, size, &limits, &root);
+    check_plain(msg, size, result, root);
     expat_compare(msg, size, result, root);
     if (result != PARSE_OK)
         return 0;

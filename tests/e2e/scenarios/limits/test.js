@@ -2,6 +2,7 @@
 // size of a stanza. Who is over a limit is told, and nobody else notices.
 'use strict';
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const net = require('node:net');
 const { scenario } = require('../../lib/scenario');
 const { timed, within } = require('../../lib/wait');
@@ -25,6 +26,13 @@ scenario('limits.connections', {
     await clients[0].close();
     await ended;
     await d.guest();
+  });
+});
+
+scenario('the limit of open files', { config: { limits: { connections: 100 } } }, (d, it) => {
+  it('is no higher than is needed, whatever it was at the start', () => {
+    const [, soft, hard] = /Max open files\s+(\d+)\s+(\d+)/.exec(fs.readFileSync(`/proc/${d.vestibule.program.pid}/limits`, 'utf8'));
+    assert.ok(soft >= Math.min(264, hard) && soft < 1024, soft);
   });
 });
 

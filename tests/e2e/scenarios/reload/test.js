@@ -10,7 +10,7 @@ const { exchange, request } = require('../../lib/http');
 const { passwords } = require('../../lib/prosody');
 const { SECRET, token } = require('../../lib/token');
 
-const EXPECTED = [/\[reload\]/, /the service account is not logged in/, /was refused|cannot be read/, /listen\.tls/, /found and not used/];
+const EXPECTED = [/\[reload\]/, /the service account is not logged in/, /was refused|cannot be read/, /listen\.tls/, /found and not used/, /files may be open/];
 
 scenario('a reload', { expect: EXPECTED }, (d, it) => {
   const file = (name, text) => {
@@ -91,6 +91,21 @@ scenario('a reload', { expect: EXPECTED }, (d, it) => {
     await d.vestibule.waitForLog(/WARN.*state\.file changes with a restart/, { from });
     await (await d.guest(await d.room(), 'guest')).ping();
     assert.ok(await d.vestibule.reload({ listen: { address }, state: { file: path.join(d.folder('vestibule'), 'state.db') } }));
+  });
+
+  it('room for more connections needs a restart, and it is said', async () => {
+    const limit = () => Number(/Max open files\s+(\d+)/.exec(fs.readFileSync(`/proc/${d.vestibule.program.pid}/limits`, 'utf8'))[1]);
+    const before = limit();
+    const { connections } = d.vestibule.config.limits;
+    const from = d.vestibule.lines.length;
+    assert.ok(await d.vestibule.reload({ limits: { connections: before } }));
+    await d.vestibule.waitForLog(new RegExp(`WARN.*only ${before} files may be open, limits\\.connections .*restart`), { from });
+    assert.equal(limit(), before);
+    await (await d.guest(await d.room(), 'guest')).ping();
+    const next = d.vestibule.lines.length;
+    assert.ok(await d.vestibule.reload({ limits: { connections } }));
+    assert.ok(!d.vestibule.lines.slice(next).some((line) => /files may be open/.test(line)));
+    assert.equal(limit(), before);
   });
 
   for (const [what, config, says] of [
