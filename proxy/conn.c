@@ -4,6 +4,7 @@
  */
 #include "proxy/conn_lws.h"
 
+#include "proxy/carrier.h"
 #include "proxy/conn_tls.h"
 
 #include <assert.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define FLUSH_LIMIT_MS 5000
 #define LINGER_LIMIT_MS 2000
@@ -32,7 +34,6 @@ struct conn *conn_new(struct loop *loop)
     c->flush.run = flush;
     c->deadline = INT64_MAX;
     c->last_activity = loop_now(loop);
-    snprintf(c->peer, sizeof c->peer, "unknown");
     c->next = list->first;
     c->link = &list->first;
     if (c->next)
@@ -71,7 +72,7 @@ static void conn_kill(struct conn *c)
     struct lws *wsi = c->wsi;
 
     if (wsi)
-        lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+        carrier_leave(c->loop, wsi, c->is_connected && !c->write_blocked && !c->is_broken);
     c->wsi = NULL;
 }
 
@@ -95,8 +96,10 @@ static bool write_from(struct conn *c, struct buf *queue)
     while (queue->len > 0 && !c->write_blocked) {
         size_t len = queue->len < WRITE_MAX ? queue->len : WRITE_MAX;
 
-        if (lws_write(c->wsi, (unsigned char *)queue->data, len, LWS_WRITE_RAW) < 0)
+        if (lws_write(c->wsi, (unsigned char *)queue->data, len, LWS_WRITE_RAW) < 0) {
+            c->is_broken = true;
             return false;
+        }
         c->write_blocked = lws_partial_buffered(c->wsi) != 0;
         buf_drop(queue, len);
         c->last_activity = loop_now(c->loop);
@@ -217,7 +220,7 @@ static void established(struct conn *c)
         c->callbacks->opened(c->owner);
 }
 
-static void connected(struct conn *c)
+void conn_connected(struct conn *c)
 {
     const char *host;
     struct ssl_ctx_st *context = connect_tls(c, &host);
@@ -265,6 +268,8 @@ static void received_encrypted(struct conn *c, const uint8_t *data, size_t len)
 
 static void received(struct conn *c, uint8_t *data, size_t len)
 {
+    if (!c->is_connected) /* its first bytes came together with the news of it */
+        conn_connected(c);
     c->last_activity = loop_now(c->loop);
     if (c->tls)
         received_encrypted(c, data, len);
@@ -272,10 +277,13 @@ static void received(struct conn *c, uint8_t *data, size_t len)
         c->callbacks->received(c->owner, data, len);
 }
 
-static void writeable(struct conn *c)
+static bool writeable(struct conn *c)
 {
+    if (!c->is_connected)
+        return connect_is_done(c);
     c->write_blocked = lws_partial_buffered(c->wsi) != 0;
     loop_defer(c->loop, &c->flush);
+    return true;
 }
 
 static struct conn *conn_of(struct lws *wsi)
@@ -286,87 +294,68 @@ static struct conn *conn_of(struct lws *wsi)
     return c;
 }
 
-static void let_go(struct lws *wsi, struct conn *c, const char *why)
+static void closed(struct lws *wsi, struct conn *c)
 {
     lws_set_opaque_user_data(wsi, NULL);
     c->wsi = NULL;
-    if (why)
-        conn_lose(c, why);
+    if (c->is_connected)
+        conn_lose(c, CONN_ENDED);
+    else
+        connect_failed(c, CONN_REFUSED);
 }
 
-static void peer_of(struct conn *c, int fd)
+void conn_set_address(struct conn *c, const struct sockaddr_storage *address)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = {.v6 = {.sin6_family = AF_UNSPEC}};
-    socklen_t len = sizeof address;
-    char text[INET6_ADDRSTRLEN] = "";
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
 
-    if (c->is_unix || getpeername(fd, &address.any, &len) != 0) {
-        snprintf(c->peer, sizeof c->peer, "%s", c->is_unix ? "unix" : "unknown");
-        return;
-    }
-    if (address.any.sa_family == AF_INET) {
+    c->is_unix = address->ss_family == AF_UNIX;
+    memset(&c->address, 0, sizeof c->address);
+    if (address->ss_family == AF_INET) {
         memset((uint8_t *)&c->address + 10, 0xff, 2);
-        memcpy((uint8_t *)&c->address + 12, &address.v4.sin_addr, 4);
-        c->port = ntohs(address.v4.sin_port);
-        inet_ntop(AF_INET, &address.v4.sin_addr, text, sizeof text);
-        snprintf(c->peer, sizeof c->peer, "%s:%u", text, c->port);
-    } else {
-        c->address = address.v6.sin6_addr;
-        c->port = ntohs(address.v6.sin6_port);
-        inet_ntop(AF_INET6, &address.v6.sin6_addr, text, sizeof text);
-        snprintf(c->peer, sizeof c->peer, "[%s]:%u", text, c->port);
+        memcpy((uint8_t *)&c->address + 12, &v4->sin_addr, 4);
+        c->port = ntohs(v4->sin_port);
+    } else if (address->ss_family == AF_INET6) {
+        c->address = v6->sin6_addr;
+        c->port = ntohs(v6->sin6_port);
     }
 }
 
-static int accepted(struct lws *wsi)
+struct conn *conn_accept(struct loop *loop, int fd, const struct sockaddr_storage *address,
+                         struct ssl_ctx_st *tls)
 {
-    const struct acceptor *acceptor = lws_vhost_user(lws_get_vhost(wsi));
-    struct conn *c = conn_new(acceptor->loop);
+    struct conn *c = conn_new(loop);
 
-    if (!c)
-        return -1;
-    c->wsi = wsi;
+    if (!c) {
+        close(fd);
+        return NULL;
+    }
+    c->wsi = carrier_take(loop, fd, c);
+    if (!c->wsi || (tls && !(c->tls = conn_tls_new(tls, NULL)))) {
+        conn_abort(c);
+        return NULL;
+    }
     c->is_connected = true;
-    c->is_open = !acceptor->tls;
-    c->is_unix = acceptor->is_unix;
-    lws_set_opaque_user_data(wsi, c);
-    if (acceptor->tls && !(c->tls = conn_tls_new(acceptor->tls, NULL)))
-        conn_lose(c, "out of memory");
-    peer_of(c, lws_get_socket_fd(wsi));
-    acceptor->accepted(acceptor->ctx, c);
-    return 0;
+    c->is_open = !tls;
+    conn_set_address(c, address);
+    return c;
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
 {
-    struct conn *c;
+    struct conn *c = wsi ? conn_of(wsi) : NULL;
 
-    if (reason == LWS_CALLBACK_RAW_ADOPT)
-        return accepted(wsi);
-    c = wsi ? conn_of(wsi) : NULL;
     if (!c)
         return 0;
     switch (reason) {
-    case LWS_CALLBACK_RAW_CONNECTED:
-        connected(c);
-        break;
     case LWS_CALLBACK_RAW_RX:
         received(c, in, len);
         break;
     case LWS_CALLBACK_RAW_WRITEABLE:
-        writeable(c);
-        break;
-    case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-        let_go(wsi, c, NULL);
-        connect_failed(c, "nothing answers there: the connection was refused or cut");
-        break;
+        return writeable(c) ? 0 : -1;
     case LWS_CALLBACK_RAW_CLOSE:
-        let_go(wsi, c, CONN_ENDED);
+        closed(wsi, c);
         break;
     default:
         break;
@@ -465,9 +454,17 @@ void conns_tick(struct loop *loop, int64_t now)
     }
 }
 
-const char *conn_peer(const struct conn *c)
+void conn_peer(const struct conn *c, char *ret)
 {
-    return c->peer;
+    char text[INET6_ADDRSTRLEN] = "";
+    bool is_v4 = IN6_IS_ADDR_V4MAPPED(&c->address);
+
+    if (c->is_unix) {
+        snprintf(ret, CONN_PEER_MAX, "unix");
+        return;
+    }
+    inet_ntop(is_v4 ? AF_INET : AF_INET6, c->address.s6_addr + (is_v4 ? 12 : 0), text, sizeof text);
+    snprintf(ret, CONN_PEER_MAX, is_v4 ? "%s:%u" : "[%s]:%u", text, c->port);
 }
 
 bool conn_peer_address(const struct conn *c, struct in6_addr *ret)

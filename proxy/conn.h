@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct loop;
 struct conn;
@@ -31,6 +32,7 @@ struct conn_callbacks {
 };
 
 #define CONN_ENDED "the connection ended"
+#define CONN_REFUSED "nothing answers there: the connection was refused or cut"
 
 /* Above the high mark the writer's source is to be stopped, below the low mark it may go on. */
 #define CONN_HIGH_MARK (256 * 1024)
@@ -42,6 +44,10 @@ struct conn_target {
     struct ssl_ctx_st *tls; /* NULL for a plain connection; a connection holds on to it */
 };
 
+/* Takes in what was accepted: fd is the conn's from here, also where NULL is returned, out of memory.
+ * The caller gives it an owner before the turn ends. tls: NULL for a plain connection. */
+struct conn *conn_accept(struct loop *loop, int fd, const struct sockaddr_storage *address,
+                         struct ssl_ctx_st *tls);
 /* Begins to connect; target is copied. NULL only when out of memory; all else is told by `closed`. */
 struct conn *conn_connect(struct loop *loop, const struct conn_target *target, int64_t timeout_ms,
                           const struct conn_callbacks *callbacks, void *owner);
@@ -70,8 +76,9 @@ void conn_expire(struct conn *c, int64_t after_ms);
 /* When that is, INT64_MAX for never. */
 int64_t conn_deadline(const struct conn *c);
 
-/* The peer as "192.0.2.1:1234", "[2001:db8::1]:1234" or "unix"; borrowed. */
-const char *conn_peer(const struct conn *c);
+/* The peer as "192.0.2.1:1234", "[2001:db8::1]:1234" or "unix" into ret, of CONN_PEER_MAX bytes. */
+#define CONN_PEER_MAX 64
+void conn_peer(const struct conn *c, char *ret);
 /* The peer's address, IPv4 as mapped IPv6; false for a unix socket. */
 bool conn_peer_address(const struct conn *c, struct in6_addr *ret);
 /* When bytes last came or went. */

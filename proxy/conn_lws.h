@@ -1,5 +1,5 @@
 /*
- * What the files that share libwebsockets know of a conn: conn.c, connect.c, listener.c, loop.c.
+ * What the files that share libwebsockets know of a conn: carrier.c, conn.c, connect.c, loop.c.
  */
 #pragma once
 
@@ -25,6 +25,7 @@ struct conn {
     bool is_outgoing;
     bool is_unix, is_paused;
     bool write_blocked; /* libwebsockets holds a partial write */
+    bool is_broken;     /* writing failed */
     bool told_high;     /* over the high mark: `drained` is owed */
     enum conn_ending {
         CONN_STAYS,
@@ -38,7 +39,6 @@ struct conn {
     const char *lost; /* why the peer's end is gone, to be told at the end of the turn */
     struct in6_addr address;
     uint16_t port;
-    char peer[64];
     struct connecting *connecting; /* connect.c's, while it lasts */
     struct conn *next, **link;     /* loop_conns */
 };
@@ -48,25 +48,20 @@ struct conn_list {
     size_t len;
 };
 
-/* The libwebsockets protocols of every vhost. */
+/* The libwebsockets protocols of the conns' vhost. */
 extern const struct lws_protocols conn_protocols[];
 
-/* What a listening vhost's user pointer is: accepted conns go there, to be given an owner (or to be
- * closed) before it returns. */
-struct acceptor {
-    struct loop *loop;
-    void (*accepted)(void *ctx, struct conn *c);
-    void *ctx;
-    struct ssl_ctx_st *tls; /* NULL: plain; owned by the listener */
-    bool is_unix;
-};
-
 struct conn *conn_new(struct loop *loop);
+/* Outgoing: the socket is connected. */
+void conn_connected(struct conn *c);
+void conn_set_address(struct conn *c, const struct sockaddr_storage *address);
 /* Ten times a second: deadlines of connecting and of closing. */
 void conns_tick(struct loop *loop, int64_t now);
 /* The end of this connect attempt: tries the next address, or tells the owner. */
 void connect_failed(struct conn *c, const char *why);
 void connect_step(struct conn *c);
+/* The socket became writable: it is connected, or that failed. False when libwebsockets is to close it. */
+bool connect_is_done(struct conn *c);
 /* It stands: its TLS set-up and the host it was for are returned, borrowed until connect_cancel. */
 struct ssl_ctx_st *connect_tls(const struct conn *c, const char **ret_host);
 void connect_cancel(struct conn *c); /* frees c->connecting */

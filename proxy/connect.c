@@ -2,14 +2,18 @@
  * Outgoing conns: the name is resolved off the loop (libwebsockets 4.1 would block in getaddrinfo),
  * then each address is tried in turn.
  */
+#include "proxy/carrier.h"
 #include "proxy/conn_lws.h"
 
-#include <assert.h>
+#include <errno.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define ADDRESSES_MAX 4
 
@@ -33,42 +37,76 @@ static void connecting_free(struct connecting *k)
     free(k);
 }
 
+static socklen_t address_in(const struct connecting *k, const char *text,
+                            struct sockaddr_storage *ret)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+
+    memset(ret, 0, sizeof *ret);
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(k->port);
+        return sizeof *v4;
+    }
+    inet_pton(AF_INET6, text, &v6->sin6_addr);
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(k->port);
+    return sizeof *v6;
+}
+
+/* On this machine the handshake is over when connect() returns, though it says EINPROGRESS: asking
+ * again tells, and saves a turn of waiting. */
+static bool begin_on(int fd, const struct sockaddr_storage *address, socklen_t len,
+                     bool *ret_is_done)
+{
+    const struct sockaddr *any = (const struct sockaddr *)address;
+
+    *ret_is_done = connect(fd, any, len) == 0;
+    if (!*ret_is_done && errno == EINPROGRESS)
+        *ret_is_done = connect(fd, any, len) == 0 || errno == EISCONN;
+    return *ret_is_done || errno == EINPROGRESS || errno == EALREADY;
+}
+
 static void try_next(struct conn *c)
 {
     struct connecting *k = c->connecting;
-    struct lws_client_connect_info info = {0};
-    const char *address = k->addresses[k->next++];
-    struct in_addr v4;
+    struct sockaddr_storage address;
+    socklen_t len = address_in(k, k->addresses[k->next++], &address);
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool is_done;
 
-    if (inet_pton(AF_INET, address, &v4) == 1) {
-        memset(&c->address, 0, 10);
-        memset((uint8_t *)&c->address + 10, 0xff, 2);
-        memcpy((uint8_t *)&c->address + 12, &v4, 4);
-    } else {
-        inet_pton(AF_INET6, address, &c->address);
-    }
-    snprintf(c->peer, sizeof c->peer, strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, k->port);
-    info.context = loop_lws(c->loop);
-    info.vhost = loop_client_vhost(c->loop);
-    info.address = address;
-    info.port = k->port;
-    info.path = "/";
-    info.host = k->host;
-    info.origin = k->host;
-    info.method = "RAW";
-    info.local_protocol_name = "conn";
-    info.opaque_user_data = c;
-    info.pwsi = &c->wsi;
-    if (!info.vhost) {
-        conn_lose(c, "no memory for a connection");
+    conn_set_address(c, &address);
+    if (fd < 0) {
+        connect_failed(c, "connection failed");
         return;
     }
-    if (!lws_client_connect_via_info(&info)) {
-        c->wsi = NULL;
-        /* Where the callback told already, another attempt or the end is on its way. */
-        if (c->connecting == k && !c->lost)
-            connect_failed(c, "connection failed");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (!begin_on(fd, &address, len, &is_done)) {
+        close(fd);
+        connect_failed(c, CONN_REFUSED);
+        return;
     }
+    c->wsi = carrier_take(c->loop, fd, c);
+    if (!c->wsi)
+        conn_lose(c, "no memory for a connection");
+    else if (is_done)
+        conn_connected(c);
+    else
+        lws_callback_on_writable(c->wsi);
+}
+
+bool connect_is_done(struct conn *c)
+{
+    int problem = 0;
+    socklen_t len = sizeof problem;
+
+    if (getsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_ERROR, &problem, &len) == 0 &&
+        problem == 0) {
+        conn_connected(c);
+        return true;
+    }
+    return false; /* and then it is told that it is closed */
 }
 
 /* Called under libwebsockets' callback or from try_next: only queues. */
@@ -189,7 +227,6 @@ struct conn *conn_connect(struct loop *loop, const struct conn_target *target, i
     c->is_outgoing = true;
     c->deadline = loop_now(loop) + timeout_ms;
     conn_set_owner(c, callbacks, owner);
-    snprintf(c->peer, sizeof c->peer, "%.40s:%u", target->host, target->port);
     if (!begin(c, k))
         conn_lose(c, "the name cannot be resolved");
     return c;

@@ -90,12 +90,14 @@ static bool is_out_of_files(int problem)
 static void accept_some(struct listen_socket *l, size_t max)
 {
     for (size_t i = 0; i < max; i++) {
-        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+        socklen_t len = sizeof from;
+        int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
             if (!l->unix_path)
                 set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-            l->accepted(l->ctx, fd);
+            l->accepted(l->ctx, fd, &from);
         } else if (is_out_of_files(errno)) {
             /* It stays readable: looking again at once would be a busy loop. */
             uv_poll_stop(&l->poll);
@@ -121,8 +123,9 @@ void listen_socket_tick(struct listen_socket *l)
 }
 
 struct listen_socket *listen_socket_new(uv_loop_t *loop, const struct listen_place *place,
-                                        void (*accepted)(void *ctx, int fd), void *ctx,
-                                        const char **ret_why)
+                                        void (*accepted)(void *ctx, int fd,
+                                                         const struct sockaddr_storage *from),
+                                        void *ctx, const char **ret_why)
 {
     struct listen_socket *l = calloc(1, sizeof *l);
     int problem = UV_ENOMEM;

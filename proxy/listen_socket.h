@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 struct listen_socket {
@@ -13,7 +14,7 @@ struct listen_socket {
     int fd;
     bool is_held; /* out of file descriptors: nothing is accepted for a moment */
     char *unix_path; /* removed with it; NULL: none */
-    void (*accepted)(void *ctx, int fd);
+    void (*accepted)(void *ctx, int fd, const struct sockaddr_storage *from);
     void *ctx;
 };
 
@@ -27,8 +28,9 @@ struct listen_place {
 /* NULL when it cannot be opened there, and *ret_why says why, borrowed. accepted is given each
  * connection's descriptor, non-blocking, and owns it. */
 struct listen_socket *listen_socket_new(uv_loop_t *loop, const struct listen_place *place,
-                                        void (*accepted)(void *ctx, int fd), void *ctx,
-                                        const char **ret_why);
+                                        void (*accepted)(void *ctx, int fd,
+                                                         const struct sockaddr_storage *from),
+                                        void *ctx, const char **ret_why);
 /* Accepts who is waiting already, then listens no more. Accepts NULL. */
 void listen_socket_close(struct listen_socket *l);
 /* Once a second. */

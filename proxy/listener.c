@@ -6,7 +6,7 @@
 
 #include "certs/tls.h"
 #include "proxy/bosh.h"
-#include "proxy/conn_lws.h"
+#include "proxy/conn.h"
 #include "proxy/crowd.h"
 #include "proxy/door.h"
 #include "proxy/listen_socket.h"
@@ -41,8 +41,8 @@ struct guest {
     struct crowd_member member; /* of listener->guests */
     struct listener *listener;
     struct conn *conn;
-    struct in6_addr address; /* the peer's, and the real client's once it is known; zero: none */
-    char name[64];           /* for the log; empty: the peer's */
+    struct in6_addr address;  /* the peer's, and the real client's once it is known; zero: none */
+    char name[CONN_PEER_MAX]; /* for the log; empty: the peer's, and not asked for yet */
     struct buf head;
     int64_t until;        /* its request is here */
     bool is_idle;         /* a request of its was answered, and no byte of another came yet */
@@ -52,8 +52,7 @@ struct guest {
 struct listener {
     struct proxy *proxy;
     struct listen_socket *socket; /* NULL: no longer */
-    struct lws_vhost *vhost;      /* of what was accepted */
-    struct acceptor acceptor;
+    struct ssl_ctx_st *tls;       /* NULL: plain */
     struct crowd *guests;
     size_t files; /* that connections may take */
     bool is_full; /* said once */
@@ -84,9 +83,11 @@ static bool is_told(struct guest *g, enum rejection kind)
     return rejections_note(proxy->rejections, &g->address, kind, loop_now(proxy->loop));
 }
 
-static const char *name_of(const struct guest *g)
+static const char *name_of(struct guest *g)
 {
-    return g->name[0] ? g->name : conn_peer(g->conn);
+    if (!g->name[0])
+        conn_peer(g->conn, g->name);
+    return g->name;
 }
 
 static void refuse(struct guest *g, int status, const char *why)
@@ -355,14 +356,6 @@ static struct guest *guest_new(struct listener *l, struct conn *c)
     return g;
 }
 
-static void on_accepted(void *ctx, struct conn *c)
-{
-    struct guest *g = guest_new(ctx, c);
-
-    if (g)
-        begin_head(g);
-}
-
 bool listener_may_keep(const struct http_head *request)
 {
     return request->minor_version > 0 && !http_header_has_token(request, "connection", "close");
@@ -389,26 +382,14 @@ void listener_take_back(struct listener *l, struct conn *conn, const uint8_t *re
     }
 }
 
-static void on_socket(void *ctx, int fd)
+static void on_socket(void *ctx, int fd, const struct sockaddr_storage *from)
 {
     struct listener *l = ctx;
-    lws_sock_file_fd_type descriptor = {.sockfd = fd};
+    struct conn *c = conn_accept(l->proxy->loop, fd, from, l->tls);
+    struct guest *g = c ? guest_new(l, c) : NULL;
 
-    /* It closes the descriptor where it fails; else conn.c takes it from there. */
-    lws_adopt_descriptor_vhost(l->vhost, LWS_ADOPT_SOCKET, descriptor, "conn", NULL);
-}
-
-/* The vhost does not listen: it is only what accepted connections belong to. */
-static bool open_vhost(struct listener *l)
-{
-    struct lws_context_creation_info info = {0};
-
-    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-    info.protocols = conn_protocols;
-    info.vhost_name = "listener";
-    info.user = &l->acceptor;
-    l->vhost = lws_create_vhost(loop_lws(l->proxy->loop), &info);
-    return l->vhost != NULL;
+    if (g)
+        begin_head(g);
 }
 
 static bool open_socket(struct listener *l)
@@ -418,11 +399,10 @@ static bool open_socket(struct listener *l)
                                        .host = config->listen.host,
                                        .port = config->listen.port,
                                        .reuse_port = config->listen.reuse_port};
-    const char *why = "out of memory";
+    const char *why;
     char place[256];
 
-    if (open_vhost(l))
-        l->socket = listen_socket_new(loop_uv(l->proxy->loop), &where, on_socket, l, &why);
+    l->socket = listen_socket_new(loop_uv(l->proxy->loop), &where, on_socket, l, &why);
     if (l->socket)
         return true;
     listener_place(config, place, sizeof place);
@@ -453,8 +433,8 @@ void listener_recount(struct listener *l)
 /* Connections hold on to the one they began with. */
 void listener_swap_tls(struct listener *l, struct ssl_ctx_st *tls)
 {
-    SSL_CTX_free(l->acceptor.tls);
-    l->acceptor.tls = tls;
+    SSL_CTX_free(l->tls);
+    l->tls = tls;
 }
 
 void listener_place(const struct config *config, char *to, size_t len)
@@ -479,11 +459,7 @@ struct listener *listener_new(struct proxy *proxy)
     l->proxy = proxy;
     l->guests = crowd_new();
     l->files = count_files(config);
-    l->acceptor = (struct acceptor){.loop = proxy->loop,
-                                    .accepted = on_accepted,
-                                    .ctx = l,
-                                    .is_unix = config->listen.unix_path != NULL};
-    if (!l->guests || !listener_load_tls(config, &l->acceptor.tls)) {
+    if (!l->guests || !listener_load_tls(config, &l->tls)) {
         listener_free(l);
         return NULL;
     }
@@ -540,6 +516,6 @@ void listener_free(struct listener *l)
         guest_free(g);
     }
     crowd_free(l->guests);
-    SSL_CTX_free(l->acceptor.tls);
+    SSL_CTX_free(l->tls);
     free(l);
 }

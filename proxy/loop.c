@@ -5,6 +5,7 @@
  */
 #include "proxy/loop.h"
 
+#include "proxy/carrier.h"
 #include "proxy/conn_lws.h"
 #include "proxy/log.h"
 
@@ -32,7 +33,7 @@ struct loop {
     struct conn_list conns;
     struct buf spares[SPARES_MAX];
     size_t spares_len, spare_bytes;
-    struct lws_vhost *clients;
+    struct carriers carriers;
     void (*on_tick)(void *ctx, int64_t now);
     void *tick_ctx;
     void (*on_signal)(void *ctx, int number);
@@ -43,7 +44,7 @@ struct loop {
 };
 
 /* The process has one; loop_free says why it is not on the heap. */
-static struct loop the_loop;
+static struct loop the_loop = {.carriers = CARRIERS_INIT};
 
 static void lws_log(int level, const char *line)
 {
@@ -200,6 +201,7 @@ void loop_free(struct loop *loop)
     if (!loop)
         return;
     loop_drop_conns(loop);
+    carriers_done(&loop->carriers);
     drop_spares(loop);
     uv_prepare_stop(&loop->prepare);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
@@ -292,14 +294,7 @@ struct conn_list *loop_conns(struct loop *loop)
     return &loop->conns;
 }
 
-struct lws_vhost *loop_client_vhost(struct loop *loop)
+struct carriers *loop_carriers(struct loop *loop)
 {
-    struct lws_context_creation_info info = {0};
-
-    if (loop->clients)
-        return loop->clients;
-    info.port = CONTEXT_PORT_NO_LISTEN;
-    info.protocols = conn_protocols;
-    info.vhost_name = "clients";
-    return loop->clients = lws_create_vhost(loop->lws, &info);
+    return &loop->carriers;
 }

@@ -11,7 +11,7 @@
 #include <uv.h>
 
 struct lws_context;
-struct lws_vhost;
+struct carriers;
 struct config;
 
 /* Work for the end of this turn, embedded in what it works on. Queued once at most. */
@@ -50,11 +50,10 @@ void loop_take_back(struct loop *loop, struct buf *b);
 
 size_t loop_conns_len(const struct loop *loop);
 
-/* For the transport (conn.c, connect.c, listener.c) only. */
+/* For the transport (carrier.c, conn.c, connect.c, listener.c) only. */
 /* Libwebsockets' errors and warnings go to our log. */
 void loop_log_lws(void);
 struct lws_context *loop_lws(struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 struct conn_list *loop_conns(struct loop *loop);
-/* The vhost that outgoing conns belong to; NULL on failure. */
-struct lws_vhost *loop_client_vhost(struct loop *loop);
+struct carriers *loop_carriers(struct loop *loop);

@@ -1,0 +1,97 @@
+/*
+ * Parked carriers. They are never more than the sockets that were open at a time, as each new
+ * socket takes one of them first.
+ */
+#include "proxy/carrier.h"
+
+#include "proxy/conn_lws.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void end(struct lws *wsi)
+{
+    lws_set_opaque_user_data(wsi, NULL);
+    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+}
+
+/* The vhost does not listen: it is only what conns belong to. */
+static struct lws_vhost *vhost_of(struct loop *loop)
+{
+    struct carriers *carriers = loop_carriers(loop);
+    struct lws_context_creation_info info = {0};
+
+    if (carriers->vhost)
+        return carriers->vhost;
+    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info.protocols = conn_protocols;
+    info.vhost_name = "conns";
+    return carriers->vhost = lws_create_vhost(loop_lws(loop), &info);
+}
+
+static struct lws *adopt(struct loop *loop, int fd, void *conn)
+{
+    lws_adopt_desc_t what = {.vh = vhost_of(loop),
+                             .type = LWS_ADOPT_SOCKET,
+                             .fd = {.sockfd = fd},
+                             .vh_prot_name = "conn",
+                             .opaque = conn};
+
+    if (what.vh)
+        return lws_adopt_descriptor_vhost_via_info(&what); /* closes fd where it fails */
+    close(fd);
+    return NULL;
+}
+
+struct lws *carrier_take(struct loop *loop, int fd, void *conn)
+{
+    struct carriers *carriers = loop_carriers(loop);
+
+    while (carriers->len > 0) {
+        struct lws *wsi = carriers->parked[--carriers->len];
+        int own = lws_get_socket_fd(wsi);
+
+        if (dup3(fd, own, O_CLOEXEC) == own) {
+            close(fd);
+            lws_set_opaque_user_data(wsi, conn);
+            lws_rx_flow_control(wsi, 1);
+            return wsi;
+        }
+        end(wsi);
+    }
+    return adopt(loop, fd, conn);
+}
+
+static bool park(struct carriers *carriers, struct lws *wsi)
+{
+    int own = lws_get_socket_fd(wsi);
+
+    if (carriers->len == CARRIERS_MAX)
+        return false;
+    if (carriers->blank < 0)
+        carriers->blank = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (carriers->blank < 0)
+        return false;
+    lws_rx_flow_control(wsi, 0); /* first: libuv is to know the descriptor no more */
+    if (dup3(carriers->blank, own, O_CLOEXEC) != own)
+        return false;
+    lws_set_opaque_user_data(wsi, NULL);
+    carriers->parked[carriers->len++] = wsi;
+    return true;
+}
+
+void carrier_leave(struct loop *loop, struct lws *wsi, bool is_sound)
+{
+    if (!is_sound || lws_partial_buffered(wsi) || !park(loop_carriers(loop), wsi))
+        end(wsi);
+}
+
+void carriers_done(struct carriers *carriers)
+{
+    while (carriers->len > 0)
+        end(carriers->parked[--carriers->len]);
+    if (carriers->blank >= 0)
+        close(carriers->blank);
+    carriers->blank = -1;
+}
