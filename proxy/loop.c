@@ -146,12 +146,13 @@ struct loop *loop_new(void)
 void loop_run(struct loop *loop)
 {
     while (!loop->is_stopping)
-        uv_run(&loop->uv, UV_RUN_ONCE);
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
 void loop_stop(struct loop *loop)
 {
     loop->is_stopping = true;
+    uv_stop(&loop->uv);
 }
 
 void loop_drop_conns(struct loop *loop)
