@@ -21,21 +21,21 @@ static const char *const not_forwarded[] = {
 static const char *const about_others[] = {"forwarded", "x-real-ip", "x-forwarded-proto",
                                            "x-forwarded-host", "x-forwarded-port"};
 
+#define NAME_MAX_LEN 255
+
 /* Prosody's modules ask for x_forwarded_for, and find X_Forwarded_For as well as X-Forwarded-For.
  */
-static bool is_named(struct http_slice name, const char *wanted)
+static void fold(struct http_slice name, char ret[NAME_MAX_LEN + 1])
 {
-    for (size_t i = 0; i < name.len; i++, wanted++) {
-        if (!*wanted || (name.at[i] == '_' ? '-' : tolower((unsigned char)name.at[i])) != *wanted)
-            return false;
-    }
-    return !*wanted;
+    for (size_t i = 0; i < name.len; i++)
+        ret[i] = (char)(name.at[i] == '_' ? '-' : tolower((unsigned char)name.at[i]));
+    ret[name.len] = '\0';
 }
 
-static bool is_one_of(struct http_slice name, const char *const *names, size_t len)
+static bool is_one_of(const char *folded, const char *const *names, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (is_named(name, names[i]))
+        if (strcmp(folded, names[i]) == 0)
             return true;
     }
     return false;
@@ -90,6 +90,17 @@ int handshake_check(const struct http_head *request, const char **ret_why)
     return 0;
 }
 
+/* The algorithm is looked up once; SHA1() does so each time, which costs three times the hash. */
+static void sha1(const unsigned char *text, size_t len, unsigned char hash[20])
+{
+    static EVP_MD *algorithm;
+
+    if (!algorithm)
+        algorithm = EVP_MD_fetch(NULL, "SHA1", NULL);
+    if (!algorithm || !EVP_Digest(text, len, hash, NULL, algorithm, NULL))
+        SHA1(text, len, hash);
+}
+
 static void accept_of(const char *key, size_t key_len, char ret[HANDSHAKE_ACCEPT_LEN + 1])
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 section 1.3 */
@@ -98,7 +109,7 @@ static void accept_of(const char *key, size_t key_len, char ret[HANDSHAKE_ACCEPT
 
     memcpy(text, key, key_len);
     memcpy(text + key_len, guid, sizeof guid - 1);
-    SHA1(text, key_len + sizeof guid - 1, hash);
+    sha1(text, key_len + sizeof guid - 1, hash);
     EVP_EncodeBlock((unsigned char *)ret, hash, sizeof hash);
 }
 
@@ -181,17 +192,18 @@ static void add_header(struct buf *out, const struct http_header *header)
  * there, so it stays behind. */
 static bool is_forwarded(const struct handshake_request *request, const struct http_header *header)
 {
-    char name[256];
+    char name[NAME_MAX_LEN + 1];
 
-    if (is_one_of(header->name, not_forwarded, sizeof not_forwarded / sizeof not_forwarded[0]))
+    if (header->name.len > NAME_MAX_LEN)
+        return false;
+    fold(header->name, name);
+    if (is_one_of(name, not_forwarded, sizeof not_forwarded / sizeof not_forwarded[0]))
         return false;
     if (!request->client_is_trusted &&
-        is_one_of(header->name, about_others, sizeof about_others / sizeof about_others[0]))
+        is_one_of(name, about_others, sizeof about_others / sizeof about_others[0]))
         return false;
     if (http_slice_is_nocase(header->name, "authorization"))
         return true;
-    if (header->name.len >= sizeof name)
-        return false;
     memcpy(name, header->name.at, header->name.len);
     name[header->name.len] = '\0';
     return !http_header_has_token(request->client, "connection", name);

@@ -176,7 +176,9 @@ bool peer_identify(const struct config *config, const struct conn *conn,
         print_address(&peer, text, sizeof text);
         buf_printf(&list, "%s%s", list.len ? ", " : "", text);
     }
-    if (has_address || !IN6_IS_ADDR_UNSPECIFIED(&ret->key))
+    if (has_address && memcmp(&ret->key, &peer, sizeof peer) == 0)
+        memcpy(ret->address, text, sizeof text);
+    else if (has_address || !IN6_IS_ADDR_UNSPECIFIED(&ret->key))
         print_address(&ret->key, ret->address, sizeof ret->address);
     else
         strcpy(ret->address, "unix");

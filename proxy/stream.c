@@ -210,9 +210,13 @@ static void log_end(const struct stream *s, enum close_reason reason, const char
     enum log_level level = kind->is_ordinary ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
     char age[32];
 
+    if (!count_end(s, reason))
+        level = LOG_LEVEL_DEBUG;
+    if (!log_enabled(level))
+        return;
     snprintf(age, sizeof age, "%.1f", (double)(loop_now(s->proxy->loop) - s->since) / 1000.0);
-    log_event(count_end(s, reason) ? level : LOG_LEVEL_DEBUG, s->tag, "stream ended",
-              {"why", kind->name}, {"text", kind->text}, {"detail", detail}, {"age_s", age, true});
+    log_event(level, s->tag, "stream ended", {"why", kind->name}, {"text", kind->text},
+              {"detail", detail}, {"age_s", age, true});
 }
 
 static void end(struct stream *s, enum close_reason reason, const char *detail, uint16_t code,

@@ -69,9 +69,17 @@ void buf_add_str(struct buf *b, const char *text)
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list args;
+    if (!buf_reserve(b, 0))
+        return;
+    size_t room = b->cap - b->len;
     va_start(args, fmt);
-    int len = vsnprintf(NULL, 0, fmt, args);
+    int len = vsnprintf(b->data + b->len, room, fmt, args);
     va_end(args);
+    if (len >= 0 && (size_t)len < room) {
+        b->len += (size_t)len;
+        return;
+    }
+    b->data[b->len] = '\0';
     if (len < 0) {
         b->failed = true;
         return;
