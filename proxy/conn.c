@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -166,6 +167,13 @@ static void linger(struct conn *c)
         shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
 }
 
+/* What is written now goes out with the end of the connection, in one packet. */
+static void hold_last(struct conn *c)
+{
+    if (!c->is_unix && !c->tls && c->out.len > 0)
+        setsockopt(lws_get_socket_fd(c->wsi), IPPROTO_TCP, TCP_CORK, &(int){1}, sizeof(int));
+}
+
 static size_t waiting(const struct conn *c)
 {
     return c->out.len + c->wire.len + (c->write_blocked ? 1 : 0);
@@ -188,6 +196,8 @@ static void flush(struct deferred *work)
         conn_lose(c, "out of memory");
         return;
     }
+    if (c->ending == CONN_CLOSES_FLUSHED)
+        hold_last(c);
     if (!write_some(c)) {
         conn_lose(c, "writing failed: the peer is gone");
         return;
