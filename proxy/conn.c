@@ -314,23 +314,6 @@ static void closed(struct lws *wsi, struct conn *c)
         connect_failed(c, CONN_REFUSED);
 }
 
-void conn_set_address(struct conn *c, const struct sockaddr_storage *address)
-{
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-
-    c->is_unix = address->ss_family == AF_UNIX;
-    memset(&c->address, 0, sizeof c->address);
-    if (address->ss_family == AF_INET) {
-        memset((uint8_t *)&c->address + 10, 0xff, 2);
-        memcpy((uint8_t *)&c->address + 12, &v4->sin_addr, 4);
-        c->port = ntohs(v4->sin_port);
-    } else if (address->ss_family == AF_INET6) {
-        c->address = v6->sin6_addr;
-        c->port = ntohs(v6->sin6_port);
-    }
-}
-
 struct conn *conn_accept(struct loop *loop, int fd, const struct sockaddr_storage *address,
                          struct ssl_ctx_st *tls)
 {
