@@ -5,8 +5,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
-const { token } = require('../e2e/lib/token');
-const { Field, DOMAIN, fileLimit } = require('./rivals');
+const { loads } = require('./measure');
 const { lines } = require('./plot');
 
 const { values: flags, positionals: chosen } = parseArgs({
@@ -20,144 +19,110 @@ const { values: flags, positionals: chosen } = parseArgs({
   },
 });
 
-const guest = '/xmpp-websocket?room=bench';
-const target = `${guest}&token=${token(DOMAIN, 'bench')}`;
-// What each load is, and the ratio to nginx that is asked for, then the one that is aimed at.
-const loads = {
-  one: { what: '50 streams, 1 message of 300 B in flight', kind: 'ping', options: { streams: 50, depth: 1, size: 300 }, asked: [1, 0.95] },
-  sixteen: { what: 'the same, 16 in flight', kind: 'ping', options: { streams: 50, depth: 16, size: 300 }, asked: [1, 0.6] },
-  large: { what: '20 streams, 4 messages of 8 KB in flight', kind: 'ping', options: { streams: 20, depth: 4, size: 8192 }, asked: [0.4, 0.23] },
-  burst: { what: 'bursts of 100 stanzas of 600 B, 20 streams', kind: 'burst', options: { streams: 20 }, asked: [0.6, 0.37] },
-  timetable: { what: '10,000 messages of 300 B a second', kind: 'timetable', options: { streams: 50, size: 300, rate: 10000 }, asked: [1.05, 1] },
-  connect: { what: 'connect, log in, bind, close; a guest', kind: 'connect', options: { streams: 8, target: guest }, asked: [1.1, 1] },
-  token: { what: 'the same with a token, which only Vestibule verifies', kind: 'connect', options: { streams: 8, target } },
-  idle: { what: 'memory of an idle stream', asked: [0.3, 0.22] },
-  latency: { what: 'latency against load' },
-};
+const time = (ns) => (ns >= 100000 ? `${(ns / 1000).toFixed(0)} µs` : `${(ns / 1000).toFixed(2)} µs`);
+const whole = (number) => Math.round(number).toLocaleString('en');
+const row = (name, cells) => [name.padEnd(18), ...cells.map((cell) => String(cell).padStart(14))].join('');
 
-const median = (list) => {
-  const sorted = [...list].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
-
-// Ratios are taken round by round, so that what disturbs a round disturbs both sides of it.
-function judge(measured, value) {
-  const base = measured.find(({ name }) => name === 'nginx');
-  return measured.map((one) => ({
-    ...one,
-    median: median(value(one)),
-    ratio: median(value(one).map((number, round) => number / value(base)[round])),
-  }));
-}
-
-const ns = (number) => (number >= 100000 ? `${(number / 1000).toFixed(0)} µs` : `${(number / 1000).toFixed(2)} µs`);
-
-function row(name, cells) {
-  return [name.padEnd(12), ...cells.map((cell) => String(cell).padStart(16))].join('');
-}
-
-function printLoad(name, results, unit) {
+function printHead(name, rivals) {
   const { what, asked } = loads[name];
-  console.log(`\n${what}${asked ? ` (asked: ${asked[0]}, aim: ${asked[1]})` : ''}`);
-  console.log(row('', results.map((result) => result.name)));
-  console.log(row('cost', results.map((result) => unit(result.median))));
-  console.log(row('to nginx', results.map((result) => result.ratio.toFixed(2))));
-  if (!results[0].latency_us) return;
+  console.log(`\n${name}: ${what}${asked ? ` (asked: ${asked[0]}, aim: ${asked[1]})` : ''}`);
+  console.log(row('', rivals.map((rival) => rival.name)));
+}
+
+function printRounds(name, results) {
+  printHead(name, results);
+  console.log(row('cost', results.map(({ median }) => time(median))));
+  console.log(row('to nginx', results.map(({ ratio }) => ratio.toFixed(2))));
+  if (loads[name].isHandshake) {
+    console.log(row('in a second', results.map((one) => whole([...one.per_second].sort((a, b) => a - b)[one.per_second.length >> 1]))));
+  }
   for (const [i, share] of ['50 %', '90 %', '99 %', '99.9 %'].entries()) {
-    console.log(row(`${share} in`, results.map((result) => `${result.latency_us[i].toFixed(0)} µs`)));
+    console.log(row(`${share} in`, results.map((result) => `${whole(result.latency_us[i])} µs`)));
   }
 }
 
-async function withField(dir, tools, binaries, work) {
-  const field = new Field(fs.mkdtempSync(path.join(dir, 'field-')), tools, binaries);
-  try {
-    await field.start();
-    return await work(field);
-  } finally {
-    await field.stop();
-    fs.rmSync(field.dir, { recursive: true, force: true });
+function printIdle(name, results) {
+  printHead(name, results);
+  console.log(row('cost', results.map(({ median }) => `${(median / 1024).toFixed(1)} KB`)));
+  console.log(row('to nginx', results.map(({ ratio }) => ratio.toFixed(2))));
+  console.log(row('streams, alive', results.map(({ alive }) => whole(alive))));
+}
+
+function printGrowth(name, results) {
+  printHead(name, results[0].rivals);
+  for (const { load, held, rivals } of results) {
+    const what = `${load === 'ping' ? 'message' : 'handshake'}, ${whole(held)}`;
+    console.log(row(what, rivals.map(({ median }) => time(median))));
+    console.log(row('  to nginx', rivals.map(({ ratio }) => ratio.toFixed(2))));
   }
 }
 
-// Each in processes of its own: memory that an earlier load left behind would be used again.
-async function measureIdle(place) {
-  const most = Math.floor((fileLimit() - 200) / 2);
-  const steps = (flags.quick ? [500, 1000, 2000] : [1000, 2000, 5000, 10000, 20000]).filter((step) => step <= most);
-  const last = Math.min(most, 20000);
-  if (!flags.quick && steps.at(-1) < last) steps.push(last);
-  const held = await withField(...place, (field) => field.load('idle', { streams: steps.join(','), settle: flags.quick ? 1000 : 5000, target }));
-  return held.map(({ name, before_kb: before, held: points }) => ({
-    name, before_kb: before, held: points, bytes: [(points.at(-1)[1] - before) * 1024 / points.at(-1)[0]],
-  }));
+function printLatency(name, results) {
+  printHead(name, results);
+  for (const [i, [rate]] of results[0].points.entries()) {
+    console.log(row(`99 %, ${whole(rate)}/s`, results.map(({ points }) => `${whole(points[i][2])} µs`)));
+  }
 }
 
-async function measureLatency(field, rounds) {
-  const rates = flags.quick ? [2000, 10000, 20000] : [1000, 2000, 5000, 10000, 20000, 30000, 40000];
-  const curves = {};
-  for (const rate of rates) {
-    for (const { name, latency_us: [p50, , p99] } of await field.load('timetable', { streams: 50, size: 300, rate, rounds })) {
-      (curves[name] ||= []).push([rate, p50, p99]);
-    }
-  }
-  return Object.entries(curves).map(([name, points]) => ({ name, points }));
-}
+const print = { idle: printIdle, growth: printGrowth, latency: printLatency };
 
-async function measure(name, place, rounds) {
-  const { kind, options } = loads[name];
-  if (name === 'idle') {
-    const results = judge(await measureIdle(place), (one) => one.bytes);
-    printLoad(name, results, (bytes) => `${(bytes / 1024).toFixed(1)} KB`);
-    console.log(row('streams', results.map(({ held }) => held.at(-1)[0])));
-    return results;
-  }
-  if (name === 'latency') return withField(...place, (field) => measureLatency(field, Math.ceil(rounds / 4)));
-  const results = judge(await withField(...place, (field) => field.load(kind, { ...options, rounds })), (one) => one.cpu_ns);
-  printLoad(name, results, ns);
-  return results;
-}
+const plots = {
+  latency: (results) => lines({
+    title: 'Latency against load (99 of 100 messages)', x: 'messages a second', y: 'microseconds', logY: true,
+    series: results.map(({ name, points }) => ({ name, points: points.map(([rate, , p99]) => [rate, p99]) })),
+  }),
+  idle: (results) => lines({
+    title: 'Resident memory against idle streams', x: 'streams', y: 'megabytes',
+    series: results.map(({ name, before_kb: before, held }) => ({
+      name, points: [[0, before / 1024], ...held.map(([streams, kb]) => [streams, kb / 1024])],
+    })),
+  }),
+  growth: (results) => lines({
+    title: 'Processor time of a message and of a handshake beside idle streams', x: 'idle streams', y: 'microseconds', logY: true,
+    series: ['connect', 'ping'].flatMap((load) => results[0].rivals.map(({ name }) => ({
+      name: `${name}, ${load === 'ping' ? 'message' : 'handshake'}`,
+      points: results.filter((step) => step.load === load)
+        .map(({ held, rivals }) => [held, rivals.find((rival) => rival.name === name).median / 1000]),
+    }))),
+  }),
+};
+const plotFiles = { latency: 'bench-latency.svg', idle: 'bench-memory.svg', growth: 'bench-growth.svg' };
 
-function plot(out, all) {
-  const write = (name, text) => fs.writeFileSync(path.join(out, name), text);
-  if (all.latency) {
-    write('bench-latency.svg', lines({
-      title: 'Latency against load (99 of 100 messages)', x: 'messages a second', y: 'microseconds',
-      series: all.latency.map(({ name, points }) => ({ name, points: points.map(([rate, , p99]) => [rate, p99]) })),
-      logY: true,
-    }));
+function write(out, rounds, all) {
+  const files = ['bench.json'];
+  fs.mkdirSync(out, { recursive: true });
+  fs.writeFileSync(path.join(out, files[0]),
+    `${JSON.stringify({ rounds, cpus: os.cpus()[0].model, load: os.loadavg(), results: all }, null, 1)}\n`);
+  for (const name of Object.keys(plots).filter((plot) => all[plot])) {
+    files.push(plotFiles[name]);
+    fs.writeFileSync(path.join(out, plotFiles[name]), plots[name](all[name]));
   }
-  if (all.idle) {
-    write('bench-memory.svg', lines({
-      title: 'Resident memory against idle streams', x: 'streams', y: 'megabytes',
-      series: all.idle.map(({ name, before_kb: before, held }) => ({
-        name, points: [[0, before / 1024], ...held.map(([streams, kb]) => [streams, kb / 1024])],
-      })),
-    }));
-  }
+  console.log(`\nIn ${path.relative(process.cwd(), out) || '.'}: ${files.join(', ')}`);
 }
 
 async function main() {
-  const out = path.resolve(flags.out || flags.tools);
   const unknown = chosen.filter((name) => !loads[name]);
   if (unknown.length || !flags.tools) throw new Error(`loads are ${Object.keys(loads).join(', ')}; --tools is needed`);
-  const binaries = Object.fromEntries(flags.vestibule.map((text) => {
-    const [name, file] = text.split('=');
-    return [name, path.resolve(file)];
-  }));
-  const work = fs.mkdtempSync(path.join(os.tmpdir(), 'bench-'));
-  const rounds = Number(flags.rounds || (flags.quick ? 15 : 60));
+  const place = {
+    dir: fs.mkdtempSync(path.join(os.tmpdir(), 'bench-')),
+    tools: path.resolve(flags.tools),
+    binaries: Object.fromEntries(flags.vestibule.map((text) => {
+      const [name, file] = text.split('=');
+      return [name, path.resolve(file)];
+    })),
+    quick: flags.quick,
+    rounds: Number(flags.rounds || (flags.quick ? 15 : 60)),
+  };
   const all = {};
   try {
     for (const name of chosen.length ? chosen : Object.keys(loads)) {
-      all[name] = await measure(name, [work, path.resolve(flags.tools), binaries], rounds);
+      all[name] = await loads[name].run(place);
+      (print[name] || printRounds)(name, all[name]);
     }
   } finally {
-    fs.rmSync(work, { recursive: true, force: true });
+    fs.rmSync(place.dir, { recursive: true, force: true });
   }
-  fs.mkdirSync(out, { recursive: true });
-  fs.writeFileSync(path.join(out, 'bench.json'), `${JSON.stringify({ rounds, cpus: os.cpus()[0].model, load: os.loadavg(), results: all }, null, 1)}\n`);
-  plot(out, all);
-  console.log(`\nIn ${path.relative(process.cwd(), out) || '.'}: bench.json${all.latency ? ', bench-latency.svg' : ''}${all.idle ? ', bench-memory.svg' : ''}`);
+  write(path.resolve(flags.out || flags.tools), place.rounds, all);
 }
 
 main().catch((error) => {

@@ -106,10 +106,19 @@ static void ready(struct client *c)
 
     c->step = CLIENT_READY;
     rival->ready++;
-    if (!rival->churns)
-        return;
     histogram_add(&rival->latency, now_ns() - c->began);
-    client_leave(c);
+    if (rival->churns)
+        client_leave(c);
+}
+
+static void bound(struct client *c)
+{
+    if (!c->rival->joins) {
+        ready(c);
+        return;
+    }
+    c->step = CLIENT_JOINS;
+    link_send_raw(&c->link, c->rival->join.data, c->rival->join.len);
 }
 
 static void next(struct client *c, enum client_step step, const char *text)
@@ -136,6 +145,9 @@ static void on_message(struct link *l, const char *data, size_t len)
     else if (c->step == CLIENT_REOPENS && begins(data, len, "<stream:features"))
         next(c, CLIENT_BINDS, bind_text);
     else if (c->step == CLIENT_BINDS && begins(data, len, "<iq"))
+        bound(c);
+    else if (c->step == CLIENT_JOINS && begins(data, len, "<presence") &&
+             memmem(data, len, "'110'", 5))
         ready(c);
     else if (!begins(data, len, "<open"))
         die("%s: unexpected: %.*s", c->rival->name, (int)len, data);
@@ -154,7 +166,7 @@ static void on_lost(struct link *l)
 {
     struct client *c = client_of(l);
 
-    if (!c->rival->churns && c->rival->is_active)
+    if (c->is_kept || (!c->rival->churns && c->rival->is_active))
         die("%s: a stream was lost", c->rival->name);
     c->rival->ended++;
     if (c->rival->churns && c->rival->is_active)

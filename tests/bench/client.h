@@ -28,6 +28,8 @@ struct rival {
     size_t in_flight;
     size_t expected; /* messages that one sent brings back */
     struct buf message; /* what is sent, a whole frame */
+    struct buf join; /* likewise, what the handshake ends with where joins is set */
+    bool joins;
     uint64_t received;
     uint64_t ready, ended; /* clients that finished their handshake, that are gone */
     bool churns; /* a client closes when it is ready, and another takes its place */
@@ -43,12 +45,14 @@ struct client {
         CLIENT_AUTHENTICATES,
         CLIENT_REOPENS,
         CLIENT_BINDS,
+        CLIENT_JOINS,
         CLIENT_READY,
     } step;
     int64_t began;
     int64_t sent[DEPTH_MAX]; /* when; answers come in order */
     size_t sent_first, sent_len;
     size_t missing; /* of the burst on its way */
+    bool is_kept; /* may not be lost, whatever others do */
 };
 
 /* Begins to connect. */

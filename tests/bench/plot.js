@@ -1,17 +1,19 @@
-// A line chart as SVG, with what the two plots of the bench need and no more.
+// A line chart as SVG, with what the plots of the bench need and no more.
 'use strict';
 
-const WIDTH = 720;
+const PLOT = 520; // the width between the axes' ends
 const HEIGHT = 420;
-const EDGE = { left: 70, right: 130, top: 40, bottom: 50 };
+const EDGE = { left: 80, top: 40, bottom: 50 };
+const LETTER = 7; // a legend's letter is no wider
 const COLOURS = ['#c0392b', '#2471a3', '#7fb3d5', '#1e8449', '#7d3c98', '#b9770e'];
 
-// Round numbers from 0 (or, on a logarithmic axis, powers of ten) that cover up to max.
+// Round numbers that cover up to max: from 0, or, on a logarithmic axis, from below min.
 function ticks(min, max, isLog) {
   if (isLog) {
     const found = [];
-    for (let at = 10 ** Math.floor(Math.log10(min)); at < max * 10; at *= 10) found.push(at);
-    return found;
+    for (let power = 10 ** Math.floor(Math.log10(min)); power <= max; power *= 10) found.push(power, 2 * power, 5 * power);
+    found.push(2 * found.at(-1));
+    return found.slice(found.findLastIndex((at) => at <= min), found.findIndex((at) => at >= max) + 1);
   }
   const rough = max / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -33,12 +35,13 @@ const text = (x, y, content, extra = '') =>
 // series: [{name, points: [[x, y], ...]}]
 function lines({ title, x, y, series, logY = false }) {
   const points = series.flatMap((one) => one.points);
-  const across = axis(points.map(([value]) => value), false, EDGE.left, WIDTH - EDGE.right);
+  const right = EDGE.left + PLOT;
+  const across = axis(points.map(([value]) => value), false, EDGE.left, right);
   const up = axis(points.map(([, value]) => value), logY, HEIGHT - EDGE.bottom, EDGE.top);
-  const right = WIDTH - EDGE.right;
+  const width = right + 45 + LETTER * Math.max(...series.map(({ name }) => name.length));
   const bottom = HEIGHT - EDGE.bottom;
   const parts = [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" font-family="sans-serif" font-size="12">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${HEIGHT}" font-family="sans-serif" font-size="12">`,
     '<rect width="100%" height="100%" fill="white"/>',
     text(EDGE.left, 22, title, 'font-size="15"'),
     text((EDGE.left + right) / 2, HEIGHT - 12, x, 'text-anchor="middle"'),

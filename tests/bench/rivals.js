@@ -148,18 +148,22 @@ function rivalsOf(binaries) {
 
 // All of them, and the upstream: started; stop() ends them in the other order.
 class Field {
-  constructor(dir, tools, binaries) {
-    Object.assign(this, { dir, tools, binaries });
+  // only: whether a rival of that name takes part.
+  constructor(dir, tools, binaries, only = () => true) {
+    Object.assign(this, { dir, tools, binaries, only });
     this.rivals = [];
   }
 
   async start() {
-    const wanted = rivalsOf(this.binaries);
-    const [upstream, ...ports] = await freePorts(wanted.length + 1);
-    this.upstream = pinned(LOAD_CPU, 'upstream', path.join(this.tools, 'upstream'), [String(upstream)]);
+    const wanted = rivalsOf(this.binaries).filter(({ name }) => this.only(name));
+    const ports = await freePorts(2 * wanted.length);
+    // A port of the upstream for each: the kernel looks the longer for a local port the more of them go
+    // to the same place already, and that would be each rival's cost of all others' streams.
+    const upstreams = ports.splice(wanted.length);
+    this.upstream = pinned(LOAD_CPU, 'upstream', path.join(this.tools, 'upstream'), upstreams.map(String));
     await this.upstream.waitForLine(/is listening/);
     for (const [i, rival] of wanted.entries()) {
-      const place = { ...rival, dir: path.join(this.dir, rival.name), port: ports[i], upstream };
+      const place = { ...rival, dir: path.join(this.dir, rival.name), port: ports[i], upstream: upstreams[i] };
       fs.mkdirSync(place.dir, { recursive: true });
       this.rivals.push({ ...place, ...await rival.start(place) });
     }

@@ -1,6 +1,7 @@
 /*
- * Stands in for Prosody: answers the upgrade, the two opens, a login and a bind, echoes every other
- * message, and sends a burst where one is asked for. One process; it listens on 127.0.0.1:PORT.
+ * Stands in for Prosody: answers the upgrade, the two opens, a login, a bind and joins, echoes
+ * every other message, and sends a burst where one is asked for. One process; it listens on
+ * 127.0.0.1:PORT.
  */
 #include "link.h"
 
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #define EVENTS 256
+#define LISTENERS_MAX 8
 #define BURST 100
 #define BURST_STANZA 600
 
@@ -120,10 +122,30 @@ static void iq(struct link *l, const char *data, size_t len)
     }
 }
 
+/* One's own presence, as it ends a join (XEP-0045 section 7.2.2); nobody else is in the room. */
+static void joined(struct link *l, const char *data, size_t len)
+{
+    const char *to = memmem(data, len, " to='", 5), *end;
+    char answer[512];
+
+    to = to ? to + 5 : data;
+    end = memchr(to, '\'', (size_t)(data + len - to));
+    if (!end || end - to > 200)
+        die("upstream: no room in: %.*s", (int)len, data);
+    snprintf(answer, sizeof answer,
+             "<presence xmlns='jabber:client' from='%.*s' to='user@bench.example/r'>"
+             "<x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' "
+             "role='participant'/><status code='100'/><status code='110'/></x></presence>",
+             (int)(end - to), to);
+    say(l, answer);
+}
+
 static void on_message(struct link *l, const char *data, size_t len)
 {
     if (begins(data, len, "<iq")) {
         iq(l, data, len);
+    } else if (begins(data, len, "<presence") && memmem(data, len, "protocol/muc'", 13)) {
+        joined(l, data, len);
     } else if (begins(data, len, "<open")) {
         opens(l);
     } else if (begins(data, len, "<auth")) {
@@ -176,14 +198,16 @@ static int listen_on(const char *port)
 int main(int argc, char **argv)
 {
     struct epoll_event happened[EVENTS], wanted = {.events = EPOLLIN};
-    int listener, epoll = epoll_create1(EPOLL_CLOEXEC);
+    int listeners[LISTENERS_MAX], epoll = epoll_create1(EPOLL_CLOEXEC), len = argc - 1;
 
-    if (argc != 2)
-        die("usage: upstream PORT");
+    if (len < 1 || len > LISTENERS_MAX)
+        die("usage: upstream PORT...");
     raise_file_limit();
     make_burst();
-    listener = listen_on(argv[1]);
-    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &wanted);
+    for (int i = 0; i < len; i++) {
+        listeners[i] = listen_on(argv[i + 1]);
+        epoll_ctl(epoll, EPOLL_CTL_ADD, listeners[i], &wanted);
+    }
     puts("upstream is listening");
     fflush(stdout);
     for (;;) {
@@ -192,8 +216,8 @@ int main(int argc, char **argv)
         for (int i = 0; i < n; i++) {
             if (happened[i].data.ptr)
                 link_handle(happened[i].data.ptr, happened[i].events);
-            else
-                take(listener, epoll);
+            for (int at = 0; !happened[i].data.ptr && at < len; at++)
+                take(listeners[at], epoll);
         }
         while (dead) {
             struct peer *p = dead;
