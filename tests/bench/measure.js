@@ -42,17 +42,16 @@ function rounds(kind, options) {
     async (field) => judge(await field.load(kind, { ...options, rounds: place.rounds })));
 }
 
-// Steps that the files allow: a proxy has two for each stream, the upstream one for those of all rivals.
-function upTo(steps, each, last = Infinity) {
-  const most = Math.min(Math.floor((fileLimit() - 300) / each), last);
-  const found = steps.filter((step) => step <= most);
-  if (most > found.at(-1) && most < Infinity && steps.at(-1) > most) found.push(most);
-  return found;
+// Steps that the files allow: two for each stream. A proxy has them, and so have load and upstream where
+// two rivals hold streams at the same time. spare: what else needs files, such as streams that close.
+function upTo(steps, each, spare) {
+  const most = Math.floor((fileLimit() - spare) / each / 100) * 100;
+  return steps.at(-1) <= most ? steps : [...steps.filter((step) => step < most), most];
 }
 
 // Each in processes of its own: memory that an earlier load left behind would be used again.
 async function idle(place) {
-  const steps = upTo(place.quick ? [500, 1000, 2000] : [1000, 2000, 5000, 10000, 20000], 2);
+  const steps = upTo(place.quick ? [500, 1000, 2000] : [1000, 2000, 5000, 10000, 20000], 2, 200);
   const options = { streams: steps.join(','), settle: place.quick ? 1000 : 5000, target };
   const held = await withField(place, everyone, (field) => field.load('idle', options));
   return judge(held.map((one) => {
@@ -79,7 +78,7 @@ async function latency(place) {
 // Vestibule and nginx only: all rivals' streams are held at the same time, by one upstream.
 async function growth(place) {
   const names = [...Object.keys(place.binaries), 'nginx'];
-  const steps = upTo(place.quick ? [100, 1000, 3000] : [100, 1000, 5000, 10000], Math.max(names.length, 2));
+  const steps = upTo(place.quick ? [100, 1000, 3000] : [100, 1000, 5000, 10000], Math.max(names.length, 2), 1200);
   const options = { streams: steps.join(','), rounds: Math.ceil(place.rounds / 2), target: guest };
   const lines = await withField(place, (name) => names.includes(name), (field) => field.load('growth', options));
   return ['ping', 'connect'].flatMap((load) => steps.map((held) => ({
