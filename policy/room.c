@@ -493,8 +493,11 @@ static bool is_own_change(const struct room *room, int64_t now)
            now - room->submitted_at <= OWN_CHANGE_MS;
 }
 
-void room_config_changed(struct room *room, int64_t now)
+void room_config_changed(struct room *room, const struct session *session, int64_t now)
 {
+    if (occupant_was_told(room, session)) {
+        return; /* of what we did ourselves, or heard of before */
+    }
     /* Whatever is being read may be from before this change, or from after it. */
     room->doubted = true;
     switch (room->step) {

@@ -100,6 +100,7 @@ struct occupant {
     struct person *person; /* with PLACE_INSIDE, NULL when there was no memory for it */
     enum place place;
     int64_t until; /* with PLACE_DOOR */
+    bool awaits_change; /* one that is known, whose 104 has not come to him yet */
 };
 
 enum member_work {
@@ -187,6 +188,7 @@ struct room {
     int64_t adopted_at;
 
     TAILQ_HEAD(, occupant) occupants;
+    struct occupant *teller; /* of a change others still await; NULL: our own change, or nobody */
     size_t inside;   /* occupants in the room, suspended ones too */
     size_t watching; /* those of them who would show us a 104: not suspended */
     size_t witnesses; /* and of those, who do not ask for the lobby */
@@ -271,7 +273,8 @@ void room_is_gone(struct room *room, int64_t now);
 
 void room_learn(struct room *room, enum lobby_state state, bool confirmed);
 void room_forget_state(struct room *room);
-void room_config_changed(struct room *room, int64_t now);
+/* session: on whose stream it was announced, or NULL. */
+void room_config_changed(struct room *room, const struct session *session, int64_t now);
 void room_informed(struct room *room, const struct muc_info *info, int64_t now);
 void room_members_only(struct room *room, bool has_lobbyroom, int64_t forwarded_at);
 void room_owner_set(struct room *room, bool finished, int64_t now);
@@ -356,6 +359,12 @@ void occupant_remove(struct occupant *occupant);
 void occupants_remove_all(struct room *room);
 void occupants_expire(struct room *room, int64_t now);
 int64_t occupants_due(const struct room *room);
+/* Whoever is inside is told of each change once: the 104 that comes next to each of them, the teller
+ * apart, is of one that is known already. teller: who was told first; NULL when we are making it. */
+void occupants_await_change(struct room *room, struct occupant *teller);
+void occupants_await_nothing(struct room *room);
+/* A 104 came to him; whether it is such a one. */
+bool occupant_was_told(struct room *room, const struct session *session);
 
 /* room_member.c */
 const char *affiliation_text(enum affiliation affiliation);

@@ -192,6 +192,9 @@ enum step_result step_granting(struct room *room, const struct room_answer *answ
         return STEP_WAIT;
     }
     expect_persistent(room, persistent);
+    if (!room->doubted) { /* else it may be on already: then ours changes nothing and is not told */
+        occupants_await_change(room, NULL);
+    }
     room_enter_step(room, ROOM_SUBMITTING);
     room_send(room, REQUEST_SUBMIT, persistent);
     return STEP_WAIT;
@@ -206,6 +209,7 @@ enum step_result step_submitting(struct room *room, const struct room_answer *an
     }
     unexpect_persistent(room, answer);
     if (answer->status != ANSWER_OK) {
+        occupants_await_nothing(room);
         room_forget_state(room);
         return room_step_failed(room, "the owner form's submission", answer, now);
     }

@@ -254,12 +254,13 @@ void rooms_lobby_left(struct rooms *rooms, const char *room_name, const char *fu
     }
 }
 
-void rooms_config_changed(struct rooms *rooms, const char *room_name, int64_t now)
+void rooms_config_changed(struct rooms *rooms, const char *room_name, const char *full_jid,
+                          int64_t now)
 {
     struct room *room = find(rooms, room_name);
 
     if (room != NULL) {
-        room_config_changed(room, now);
+        room_config_changed(room, session_find(rooms, full_jid), now);
         room_run(room, NULL, now);
     }
 }

@@ -53,7 +53,8 @@ void rooms_join_failed(struct rooms *rooms, const char *room, const char *full_j
                        const char *condition, bool has_lobbyroom, int64_t now);
 void rooms_lobby_entered(struct rooms *rooms, const char *room, const char *full_jid, int64_t now);
 void rooms_lobby_left(struct rooms *rooms, const char *room, const char *full_jid, int64_t now);
-void rooms_config_changed(struct rooms *rooms, const char *room, int64_t now);   /* 104 */
+void rooms_config_changed(struct rooms *rooms, const char *room, const char *full_jid,
+                          int64_t now); /* 104, on his stream */
 void rooms_info(struct rooms *rooms, const char *room, const struct muc_info *info, int64_t now);
 void rooms_destroyed(struct rooms *rooms, const char *room, int64_t now); /* <destroy/> seen */
 /* A client's own muc#owner set went to Prosody / was answered (or its stream ended): in between the

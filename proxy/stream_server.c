@@ -227,8 +227,9 @@ static void message(struct stream *s, const char *data, size_t len)
     place = stream_locate(s, e, "from", &room, &error);
     if (place == MUC_ELSEWHERE)
         return;
-    if (place == MUC_MAIN && !room.nick[0])
-        rooms_config_changed(s->proxy->rooms, room.jid, loop_now(s->proxy->loop));
+    if (place == MUC_MAIN && !room.nick[0] && s->session && s->session->full_jid)
+        rooms_config_changed(s->proxy->rooms, room.jid, s->session->full_jid,
+                             loop_now(s->proxy->loop));
     muc_room_done(&room);
 }
 

@@ -11,7 +11,7 @@
  *   enter NAME AFFILIATION | leave NAME | kick NAME | lobby NAME | unlobby NAME
  *   refused NAME [lobby]           407, with or without <lobbyroom/>
  *   unnamed NAME                   406
- *   104 | info on|off|broken | destroyed | owner begin|end | adopt
+ *   104 [NAME] | info on|off|broken | destroyed | owner begin|end | adopt
  *   strangers COUNT                sessions that may be in any room
  *   suspend NAME MS | resume NAME | gone NAME
  *   shutdown | many MAX            rooms_max
@@ -335,6 +335,7 @@ static bool script_client(struct script *script, const char *verb, const char *n
 static bool script_room(struct script *script, const char *verb, const char *rest)
 {
     struct rooms *rooms = script->rooms;
+    char jid[64];
     struct muc_info info = {.membersonly = strcmp(rest, "off") != 0,
                             .has_lobbyroom = strcmp(rest, "on") == 0};
 
@@ -348,7 +349,8 @@ static bool script_room(struct script *script, const char *verb, const char *res
         script->now += atoi(verb + 1);
         rooms_tick(rooms, script->now);
     } else if (strcmp(verb, "104") == 0) {
-        rooms_config_changed(rooms, ROOM, script->now);
+        script_jid(jid, sizeof(jid), rest[0] == '\0' ? "somebody" : rest);
+        rooms_config_changed(rooms, ROOM, jid, script->now);
     } else if (strcmp(verb, "info") == 0) {
         rooms_info(rooms, ROOM, &info, script->now);
     } else if (strcmp(verb, "destroyed") == 0) {

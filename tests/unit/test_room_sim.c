@@ -231,7 +231,7 @@ static void deliver_client(struct sim *sim, const struct message *message)
         rooms_lobby_left(client->rooms, room, client->full_jid, now);
         break;
     case AT_CHANGED:
-        rooms_config_changed(client->rooms, room, now);
+        rooms_config_changed(client->rooms, room, client->full_jid, now);
         ask_info(sim, message->client, message->room);
         break;
     case AT_INFO:
