@@ -25,7 +25,7 @@ static enum fence_result fence(struct room *room, enum room_fence wanted)
         return FENCE_REFUSED;
     }
     room->fence = wanted;
-    if (changes == room->changes) {
+    if (wanted == FENCE_OPEN || changes == room->changes) {
         return FENCE_GIVEN;
     }
     room->changes = changes;
@@ -99,6 +99,22 @@ void fence_settle(struct room *room, bool is_changing)
 void fence_leave(struct room *room)
 {
     (void)fence(room, FENCE_OPEN);
+}
+
+/* One that another has there was given by the former fence to both: it is asked for again. The new
+ * number alone says nothing of a room that was fenced all the time. */
+void rooms_fence_anew(struct rooms *rooms)
+{
+    const struct room_actions *actions = &rooms->actions;
+    struct room *room;
+
+    TAILQ_FOREACH(room, &rooms->list, link)
+    {
+        if (room->fence != FENCE_OPEN && actions->fence != NULL &&
+            !actions->fence(actions->ctx, room->name, room->fence, &room->changes)) {
+            room->fence = FENCE_OPEN;
+        }
+    }
 }
 
 int64_t fence_due(const struct room *room, int64_t now)

@@ -92,6 +92,9 @@ void rooms_adopt(struct rooms *rooms, const char *room, int64_t now);
 /* How many clients' sessions began elsewhere, so that it is not known which rooms they are in. */
 void rooms_strangers(struct rooms *rooms, size_t strangers, int64_t now);
 
+/* The fences of struct room_actions are others now: those that are in use are set there too. */
+void rooms_fence_anew(struct rooms *rooms);
+
 /* Names each room that is held persistent or that somebody waits for. */
 void rooms_each_kept(const struct rooms *rooms,
                      void (*each)(void *ctx, const char *room, bool is_persistent, bool is_waited_for),

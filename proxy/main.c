@@ -94,6 +94,8 @@ static void on_tick(void *ctx, int64_t now)
         run->ticked = now;
         sessions_tick(p->sessions, now);
         rooms_strangers(p->rooms, sessions_strangers(p->sessions), now);
+        if (p->fence && fence_tick(p->fence, now))
+            rooms_fence_anew(p->rooms);
         if (p->state && p->stop.step == STOP_NOT) /* what others leave is for those who stay */
             state_tick(p->state, now);
         streams_tick(p, now);

@@ -149,6 +149,22 @@ static uint64_t on_changing(void *ctx, const char *room)
     return ++sim->changes[room_of(sim, room)];
 }
 
+#define RENEWAL_MS 7001
+
+/* The file of the fences was replaced: every instance sets what it has in the new one. */
+static void renew_fences(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        memset(sim->instances[i].fence, 0, sizeof(sim->instances[i].fence));
+    }
+    for (unsigned r = 0; r < ROOMS; r++) {
+        sim->changes[r] += 1000;
+    }
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        rooms_fence_anew(sim->instances[i].rooms);
+    }
+}
+
 static bool take_open(struct sim *sim, const struct message *message)
 {
     for (size_t i = 0; i < sim->open_len; i++) {
@@ -604,6 +620,9 @@ static void step(struct sim *sim)
         }
     }
     service(sim);
+    if (sim->now % RENEWAL_MS == 0) {
+        renew_fences(sim);
+    }
     for (unsigned r = 0; r < ROOMS; r++) {
         if (sim->server[r].focus) {
             focus_leaves(sim, r);
