@@ -191,7 +191,7 @@ static void write_down(void *ctx, const char *room, bool is_persistent, bool is_
     struct proxy *p = ctx;
 
     if (is_persistent && !state_hold(p->state, room, NULL, NULL))
-        log_line(LOG_LEVEL_WARN, "state", "out of memory: %s is not in the state file", room);
+        return; /* said; all is written anew again */
     if (is_waited_for)
         state_waiting(p->state, room, true);
 }

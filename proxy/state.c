@@ -8,6 +8,7 @@
 #include "proxy/state_file.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,9 @@ struct state {
     size_t waiting_len;
     bool is_busy;
     bool is_working;
+    bool is_losing; /* changes that had no room: all is written anew once there is */
+    bool is_renewing;
+    char problem[STATE_PROBLEM_MAX]; /* the file's own belongs to the worker */
     int64_t retry_at, sweep_at;
     bool is_ending;
     unsigned openings; /* of which it was made good what is missing */
@@ -35,6 +39,7 @@ static void set_working(struct state *s)
     const char *problem = state_file_problem(s->file);
     bool is_working = problem[0] == '\0';
 
+    snprintf(s->problem, sizeof s->problem, "%s", problem);
     if (!is_working) {
         s->retry_at = loop_now(s->loop) + STATE_RETRY_MS;
         if (s->is_working)
@@ -72,12 +77,19 @@ static bool add(struct state *s, enum state_kind kind, const char *room, state_d
 static void renew(struct state *s)
 {
     unsigned openings = state_file_openings(s->file);
+    bool was_losing = s->is_losing;
 
-    if (openings == s->openings || !s->is_working || s->is_ending ||
+    if ((openings == s->openings && !was_losing) || !s->is_working || s->is_ending ||
         !add(s, STATE_RENEW, "", NULL, NULL)) /* out of memory: after the next batch */
         return;
     s->openings = openings;
+    s->is_losing = false;
+    s->is_renewing = true;
     s->callbacks->renew(s->ctx);
+    s->is_renewing = false;
+    if (was_losing && !s->is_losing)
+        log_line(LOG_LEVEL_INFO, TAG, "state.file %s: changes are noted again, nothing is missing",
+                 state_file_name(s->file));
 }
 
 static void worked(uv_work_t *request, int status)
@@ -108,13 +120,29 @@ static void begin(struct state *s)
         abort();
 }
 
+/* Said when it begins: thousands may follow. */
+static void loses(struct state *s, bool is_full)
+{
+    if (!s->is_losing)
+        log_line(LOG_LEVEL_WARN, TAG,
+                 "state.file %s: %s; until there is room for changes, rooms are not kept when they "
+                 "become empty, and other instances do not learn who waits",
+                 state_file_name(s->file),
+                 is_full ? "too many changes wait to be written, its disk is slow or stands still"
+                         : "out of memory");
+    s->is_losing = true;
+}
+
+/* What is written anew is as much as there are rooms. */
 static bool add(struct state *s, enum state_kind kind, const char *room, state_done done, void *ctx)
 {
-    struct state_change *change =
-        s->waiting_len < CHANGES_MAX ? state_change_new(kind, room) : NULL;
+    bool is_full = s->waiting_len >= CHANGES_MAX && !s->is_renewing && kind != STATE_RENEW;
+    struct state_change *change = is_full ? NULL : state_change_new(kind, room);
 
-    if (!change)
+    if (!change) {
+        loses(s, is_full);
         return false;
+    }
     change->done = done;
     change->ctx = ctx;
     STAILQ_INSERT_TAIL(&s->waiting, change, link);
@@ -136,17 +164,12 @@ bool state_part(struct state *s, const char *room, state_done done, void *ctx)
 
 void state_release(struct state *s, const char *room)
 {
-    if (!add(s, STATE_RELEASE, room, NULL, NULL))
-        log_line(LOG_LEVEL_WARN, TAG,
-                 "out of memory: %s stays in the state file, and is looked at by the next start",
-                 room);
+    (void)add(s, STATE_RELEASE, room, NULL, NULL); /* else all is written anew without it */
 }
 
 void state_waiting(struct state *s, const char *room, bool is_waiting)
 {
-    if (!add(s, is_waiting ? STATE_WAITING : STATE_WAITING_NO_MORE, room, NULL, NULL))
-        log_line(LOG_LEVEL_WARN, TAG,
-                 "out of memory: other instances do not learn who waits for %s", room);
+    (void)add(s, is_waiting ? STATE_WAITING : STATE_WAITING_NO_MORE, room, NULL, NULL);
 }
 
 static void forget(struct state_changes *changes, const void *ctx)
@@ -169,6 +192,11 @@ void state_forget(struct state *s, const void *ctx)
 bool state_is_working(const struct state *s)
 {
     return s->is_working;
+}
+
+const char *state_problem(const struct state *s)
+{
+    return s->problem;
 }
 
 bool state_is_shared(const struct state *s)

@@ -61,6 +61,9 @@ void state_forget(struct state *state, const void *ctx);
 
 /* Whether rooms can be written down now. */
 bool state_is_working(const struct state *state);
+#define STATE_PROBLEM_MAX 256
+/* Why not; "" where they can. */
+const char *state_problem(const struct state *state);
 /* Whether another process has the same file open, which would find the rooms this one leaves. */
 bool state_is_shared(const struct state *state);
 void state_tick(struct state *state, int64_t now);

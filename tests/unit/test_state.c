@@ -3,6 +3,8 @@
  */
 #include "proxy/state.h"
 
+#include "proxy/log.h"
+
 #include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,6 +78,56 @@ static struct state *open_state(void)
     state_tick(state, now);
     settle();
     return state;
+}
+
+static size_t count_of(const char *text, const char *word)
+{
+    size_t count = 0;
+
+    for (const char *at = strstr(text, word); at; at = strstr(at + 1, word))
+        count++;
+    return count;
+}
+
+static void hold_one(struct state *state)
+{
+    assert_true(state_hold(state, "held@muc", NULL, NULL));
+}
+
+/* The worker is busy, so what comes waits, up to a limit; told once, and nothing is missing. */
+static void test_too_many_changes(void **unused)
+{
+    struct state *state = open_state();
+    int log_file = memfd_create("log", 0);
+    int before = renewals;
+    char text[4096];
+    ssize_t len;
+
+    log_to(log_file);
+    hold_one(state);
+    for (int i = 0; i < 65536; i++)
+        state_waiting(state, "held@muc", i % 2 == 0);
+    for (int i = 0; i < 100; i++) {
+        state_release(state, "held@muc");
+        assert_false(state_hold(state, "one more@muc", NULL, NULL));
+    }
+    renews = hold_one;
+    renewed = state;
+    settle();
+    renews = NULL;
+    log_to(STDERR_FILENO);
+    assert_int_equal(renewals, before + 1);
+    len = pread(log_file, text, sizeof text - 1, 0);
+    assert_true(len > 0);
+    text[len] = '\0';
+    assert_int_equal(count_of(text, "too many changes wait to be written"), 1);
+    assert_int_equal(count_of(text, "changes are noted again"), 1);
+    assert_int_equal(count_of(text, "\n"), 2);
+    close(log_file);
+    state_free(state);
+    state = open_state();
+    assert_string_equal(found, "held@muc ");
+    state_free(state);
 }
 
 static void write_file(const char *text, size_t len)
@@ -419,6 +472,7 @@ int main(void)
         cmocka_unit_test_setup(test_holds_over_restarts, set_up),
         cmocka_unit_test_setup(test_who_left_hears_nothing, set_up),
         cmocka_unit_test_setup(test_damaged, set_up),
+        cmocka_unit_test_setup(test_too_many_changes, set_up),
         cmocka_unit_test_setup(test_cut_in_the_middle, set_up),
         cmocka_unit_test_setup(test_no_folder, set_up),
         cmocka_unit_test_setup(test_full_disk, set_up),
