@@ -324,6 +324,16 @@ void session_forget_answer(struct session *s, struct session_answer *answer)
     free(answer);
 }
 
+/* The stanza that an added answer answers was withheld: the client may send it again as long as
+ * Prosody has not acknowledged past it. */
+static bool is_over(const struct session *s, const struct session_answer *answer, uint32_t h)
+{
+    bool is_settled = s->sm.up.from == s->sm.up.to && s->sm.up.marks_len == 0;
+
+    return !sm_is_behind(answer->at, h) &&
+           (answer->state == ANSWER_HIDDEN || (answer->state == ANSWER_ADDED && is_settled));
+}
+
 void session_acknowledged(struct session *s, uint32_t h)
 {
     struct session_answer *next;
@@ -332,8 +342,7 @@ void session_acknowledged(struct session *s, uint32_t h)
         return; /* more than there was: whatever comes of it, nothing is over yet */
     for (struct session_answer *at = s->answers; at; at = next) {
         next = at->next;
-        if (at->is_hidden && !sm_is_behind(at->hidden_at, h) &&
-            (at->is_silent || (at->is_early && !sm_is_behind(at->at, h))))
+        if (is_over(s, at, h))
             session_forget_answer(s, at);
     }
 }
@@ -345,9 +354,9 @@ void session_resumed(struct session *s, uint32_t h)
     session_acknowledged(s, h);
     for (struct session_answer *at = s->answers; at; at = next) {
         next = at->next;
-        if (!at->is_silent && (!at->is_early || (at->number != 0 && sm_is_behind(at->at, h))))
+        if (at->state == ANSWER_HIDDEN)
+            at->state = ANSWER_FORWARDED; /* Prosody sends it again, maybe at another place */
+        else if (at->state != ANSWER_FORWARDED && at->state != ANSWER_ADDED)
             session_forget_answer(s, at);
-        else if (at->number != 0)
-            at->is_hidden = false; /* Prosody sends it again, maybe at another place */
     }
 }

@@ -27,19 +27,24 @@ struct session_place {
     struct session_place *next;
 };
 
-/* An answer of ours, from the ping that stands in for what it answers (xmpp/stand_in.h) until Prosody
- * has answered that one, in whose place it goes to the client. Where the two answers do not meet, it is
- * kept until the client has acknowledged past both, since Prosody may send its own again. */
+/* What becomes of an answer of ours, and of Prosody's to the ping that stands in for what is answered. */
+enum session_answer_state {
+    ANSWER_WAITS,     /* goes out in the place of Prosody's */
+    ANSWER_UNDECIDED, /* the ping asks for his address, and what it stands for is still held */
+    ANSWER_EARLY,     /* went out by itself, nobody counts; Prosody's is hidden */
+    ANSWER_FORWARDED, /* what the ping stands for went behind it: nothing to say; Prosody's is hidden */
+    ANSWER_HIDDEN,    /* so it was, behind the client's stanza `at`: Prosody may send it again */
+    ANSWER_ADDED,     /* no ping stands for it: only the client counts it, as his stanza `at` */
+};
+
+/* An answer of ours, from the ping that stands in for what it answers (xmpp/stand_in.h) until nothing of
+ * either can come again. */
 struct session_answer {
+    enum session_answer_state state;
     uint64_t number;
     char *stanza;
     int64_t since;
-    bool is_undecided; /* the ping asks for his address, and what it stands for is still held */
-    bool is_silent;    /* that was forwarded after all: there is nothing to say */
-    bool is_early;     /* it went out by itself, */
-    uint32_t at;       /* as that stanza in the client's count */
-    bool is_hidden;    /* Prosody's came by itself and was hidden, */
-    uint32_t hidden_at; /* behind that one */
+    uint32_t at;
     struct session_answer *next;
 };
 
@@ -96,6 +101,6 @@ struct session_answer *session_find_answer(struct session *s, uint64_t number);
 void session_forget_answer(struct session *s, struct session_answer *answer);
 /* The client acknowledged h. */
 void session_acknowledged(struct session *s, uint32_t h);
-/* The client resumed with h: what he has not seen comes again from Prosody, or was never handled there;
- * what stays was seen, or has only us to come from. */
+/* The client resumed with h: what waits comes again from Prosody, or was never handled there; what stays
+ * is to be hidden, or has only us to come from. */
 void session_resumed(struct session *s, uint32_t h);

@@ -25,8 +25,8 @@ enum stream_state {
 #define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
 #define STREAM_LOGINS_MAX 5           /* that fail */
 #define STREAM_JOINS_MAX 16           /* on their way at a time */
-#define STREAM_ANSWER_MS 1000         /* an answer of ours goes out without Prosody's */
-#define STREAM_PROBE_MS 10000         /* for the address of a session it is waited longer */
+#define STREAM_ANSWER_MS 1000         /* without stream management an answer of ours goes out by itself */
+#define STREAM_PROBE_MS 10000         /* without a session's address: it is begun again */
 /* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
 #define STREAM_STALL_MS 30000
 
@@ -184,7 +184,7 @@ void stream_answer(struct stream *s, const struct element *e, const char *type,
                    const char *condition, const char *text);
 /* Puts a ping in a stanza's place, with that answer; its number, 0 when the stream has ended. */
 uint64_t stream_stand_in(struct stream *s, const char *answer);
-/* Once a second: answers that wait for a Prosody that is silent go out. */
+/* Once a second: what waits for a Prosody that is silent. */
 void stream_tick_answers(struct stream *s, int64_t now);
 /* The rooms' verdict on a held join, maybe under rooms_join itself. */
 void stream_settled(struct stream *s, const struct room_verdict *verdict);

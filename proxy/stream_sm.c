@@ -1,7 +1,8 @@
 /*
  * Stream management in a client's stream (XEP-0198): sessions that go on in a new stream, whose
- * they are (wire fact 25), and counters of both ends kept true in the short times when they differ
- * (wire fact 24). That they hardly ever do is stream_answer.c's work.
+ * they are (wire fact 25), and counters of both ends kept true in the short time when they differ
+ * (wire fact 24): behind a join that was forwarded after its client's address was asked for. That
+ * they differ at no other time is stream_answer.c's work.
  */
 #include "proxy/log.h"
 #include "proxy/stream.h"
@@ -185,21 +186,19 @@ static void take_over(struct stream *s, struct session *former)
     }
 }
 
-/* Of our early answers only those are left to send that no answer of Prosody's stands behind; the
- * others the client has. */
+/* Those that Prosody does not bring again. */
 static void send_answers_again(struct stream *s, uint32_t h)
 {
     struct session *session = s->session;
 
-    for (struct session_answer *at = session->answers, *next; at; at = next) {
-        next = at->next;
-        if (at->number != 0 || !sm_is_behind(at->at, h))
+    for (struct session_answer *at = session->answers; at; at = at->next) {
+        if (at->state != ANSWER_ADDED || !sm_is_behind(at->at, h))
             continue;
         if (!sm_added(&session->sm.down)) {
             stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
             return;
         }
-        at->at = at->hidden_at = session->sm.down.to;
+        at->at = session->sm.down.to;
         stream_send_client(s, at->stanza, strlen(at->stanza));
         if (s->state != STREAM_OPEN)
             return;
@@ -243,7 +242,7 @@ void stream_ask_address(struct stream *s, const struct element *e, const char *d
     if (s->state != STREAM_OPEN)
         return;
     answer = session_find_answer(s->session, s->probe_number);
-    answer->is_undecided = true;
+    answer->state = ANSWER_UNDECIDED;
     s->probe = true;
     transport_stop(s->client, TRANSPORT_HELD);
 }
@@ -279,38 +278,58 @@ void stream_go_on_addressed(struct stream *s)
         stream_go_on(s);
 }
 
-/* Prosody counts more stanzas each way than the client: a stanza was forwarded behind its ping. */
-static bool is_probed(const struct sm *sm)
+static bool is_ping(const struct stream *s, const struct element *e)
 {
-    return sm_is_behind(sm->up.to, sm->up.from) && sm_is_behind(sm->down.from, sm->down.to);
+    const char *type = element_attribute(e, "type"), *to = element_attribute(e, "to");
+
+    return type && strcmp(type, "get") == 0 && element_attribute(e, "id") &&
+           element_child(e, NS_PING, "ping") &&
+           (!to || strcmp(to, s->proxy->config->xmpp.domain) == 0);
 }
 
-/* The next time he pings his server the ping stays here and we answer it, one more each way for
- * him: from then on the counts are the same again, and the session may go on anywhere. */
+static bool was_added(const struct session *session, const char *answer)
+{
+    const struct session_answer *at = session->answers;
+
+    while (at && (at->state != ANSWER_ADDED || strcmp(at->stanza, answer) != 0))
+        at = at->next;
+    return at != NULL;
+}
+
+static bool add_answer(struct stream *s, const char *text)
+{
+    struct session *session = s->session;
+    struct session_answer *kept = session_keep_answer(session, text, loop_now(s->proxy->loop));
+
+    if (!kept || !sm_added(&session->sm.down))
+        return false;
+    kept->state = ANSWER_ADDED;
+    kept->at = session->sm.down.to;
+    stream_send_client(s, text, strlen(text));
+    return true;
+}
+
+/* Prosody counts more stanzas each way than the client: a join was forwarded behind its ping. The
+ * next time he pings his server that stays here and we answer it, one more each way for him: from
+ * then on the counts are the same again, and the session may go on anywhere. */
 bool stream_evens_out(struct stream *s, const struct element *e)
 {
     struct session *session = s->session;
-    const char *type = element_attribute(e, "type"), *to = element_attribute(e, "to");
-    const char *id = element_attribute(e, "id");
-    struct session_answer *kept = NULL;
+    const struct sm *sm = session ? &session->sm : NULL;
     struct buf out = BUF_INIT;
+    bool is_again, stays;
 
-    if (!session || !is_probed(&session->sm) || !session->full_jid || !id || !type ||
-        strcmp(type, "get") != 0 || !element_child(e, NS_PING, "ping") ||
-        (to && strcmp(to, s->proxy->config->xmpp.domain) != 0))
+    if (!session || !session->full_jid || !sm_is_behind(sm->up.to, sm->up.from) || !is_ping(s, e))
         return false;
     stanza_result(&out, e, session->full_jid);
-    kept = out.failed ? NULL : session_keep_answer(session, out.data, loop_now(s->proxy->loop));
-    if (!kept || !sm_withheld(&session->sm.up) || !sm_added(&session->sm.down)) {
+    /* Sent again, since Prosody had not what came before it: he has the answer. */
+    is_again = !out.failed && was_added(session, out.data);
+    stays = is_again || sm_is_behind(sm->down.from, sm->down.to);
+    if (out.failed || (stays && !sm_withheld(&session->sm.up)) ||
+        (stays && !is_again && !add_answer(s, out.data)))
         stream_end(s, CLOSE_NO_MEMORY, NULL);
-    } else {
-        kept->number = 0; /* no answer of Prosody's brings it again */
-        kept->is_early = kept->is_hidden = true;
-        kept->at = kept->hidden_at = session->sm.down.to;
-        stream_send_client(s, out.data, out.len);
-    }
     buf_done(&out);
-    return true;
+    return stays || s->state != STREAM_OPEN;
 }
 
 void stream_server_resumed(struct stream *s, const char *data, size_t len)
