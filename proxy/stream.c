@@ -8,6 +8,7 @@
 #include "proxy/peers.h"
 #include "proxy/rejections.h"
 #include "proxy/roomlink.h"
+#include "proxy/state.h"
 #include "xmpp/framing.h"
 
 #include <assert.h>
@@ -171,9 +172,7 @@ static void tell_error(struct stream *s, const char *condition, const char *text
 }
 
 /* Prosody is told as the client would have: a stream that the proxy ends for an error is over, one
- * that broke may be resumed. Unless the counts of both ends differ: another instance would take one
- * for the other, and lose a stanza in silence, so the session is over and the client begins a new
- * one. */
+ * that broke may be resumed. */
 static void close_server(struct stream *s, const struct close_kind *kind, bool is_over,
                          uint16_t code, const char *text, size_t len)
 {
@@ -214,13 +213,22 @@ static void log_end(const struct stream *s, enum close_reason reason, const char
               {"why", kind->name}, {"text", kind->text}, {"detail", detail}, {"age_s", age, true});
 }
 
+/* Counts that differ (stream_sm.c) are known here alone: where the session is likely to go on at
+ * another process, which would lose a stanza in silence, it is over, and the client begins anew. */
+static bool is_lost_elsewhere(const struct stream *s)
+{
+    const struct proxy *p = s->proxy;
+
+    return s->server && s->session && !sm_is_even(&s->session->sm) &&
+           (p->stop.step != STOP_NOT || (p->state && state_is_shared(p->state)));
+}
+
 static void end(struct stream *s, enum close_reason reason, const char *detail, uint16_t code,
                 const char *text, size_t len)
 {
     const struct close_kind *kind = &close_kinds[reason];
-    bool is_uneven = s->server && s->session && !sm_is_even(&s->session->sm);
     /* Who was silent may be cut off, and come back to his session by another way. */
-    bool is_over = is_uneven || (kind->error && reason != CLOSE_IDLE);
+    bool is_over = (kind->error && reason != CLOSE_IDLE) || is_lost_elsewhere(s);
 
     if (s->state == STREAM_ENDED)
         return;
