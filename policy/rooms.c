@@ -305,17 +305,22 @@ void rooms_owner_set(struct rooms *rooms, const char *room_name, bool finished, 
     }
 }
 
-void rooms_adopt(struct rooms *rooms, const char *room_name, int64_t now)
+/* Whatever rooms_max: who made it had room for it, and nobody else would end it. */
+bool rooms_adopt(struct rooms *rooms, const char *room_name, int64_t now)
 {
-    const char *why;
-    struct room *room = find_or_make(rooms, room_name, &why);
+    struct room *room = find(rooms, room_name);
 
-    if (room != NULL) {
-        room_set_persistent(room, true);
-        room->adopted = true;
-        room->adopted_at = now;
-        room_run(room, NULL, now);
+    if (room == NULL) {
+        room = room_new(rooms, room_name);
     }
+    if (room == NULL) {
+        return false;
+    }
+    room_set_persistent(room, true);
+    room->adopted = true;
+    room->adopted_at = now;
+    room_run(room, NULL, now);
+    return true;
 }
 
 void rooms_strangers(struct rooms *rooms, size_t strangers, int64_t now)

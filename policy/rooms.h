@@ -87,8 +87,8 @@ void rooms_tick(struct rooms *rooms, int64_t now);
 int64_t rooms_next(const struct rooms *rooms);
 
 /* A room an earlier run of the program made persistent: destroyed once it is empty, but neither while there
- * are strangers nor within the seconds in which that one's clients come back. */
-void rooms_adopt(struct rooms *rooms, const char *room, int64_t now);
+ * are strangers nor within the seconds in which that one's clients come back. False when out of memory. */
+bool rooms_adopt(struct rooms *rooms, const char *room, int64_t now);
 /* How many clients' sessions began elsewhere, so that it is not known which rooms they are in. */
 void rooms_strangers(struct rooms *rooms, size_t strangers, int64_t now);
 

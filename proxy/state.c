@@ -53,10 +53,31 @@ static void set_working(struct state *s)
     s->is_working = is_working;
 }
 
+static bool add(struct state *s, enum state_kind kind, const char *room, state_done done,
+                void *ctx);
+
+/* Its row says so only now that the room is known here. Out of memory: the next sweep finds it. */
+static void tell_found(struct state *s, const char *room)
+{
+    switch (s->callbacks->found(s->ctx, room)) {
+    case STATE_FOUND_TAKEN:
+        (void)add(s, STATE_TAKE, room, NULL, NULL);
+        break;
+    case STATE_FOUND_ASIDE:
+        (void)add(s, STATE_SET_ASIDE, room, NULL, NULL);
+        break;
+    case STATE_FOUND_NO_ROOM:
+        (void)add(s, STATE_RELEASE, room, NULL, NULL);
+        break;
+    case STATE_FOUND_LATER:
+        break;
+    }
+}
+
 static void tell(struct state *s, struct state_change *change)
 {
     if (change->kind == STATE_FOUND && change->outcome == STATE_DONE && !s->is_ending)
-        s->callbacks->found(s->ctx, change->room); /* else the next process finds it */
+        tell_found(s, change->room); /* else the next process finds it */
     else if (change->done && !s->is_ending)
         change->done(change->ctx, change->outcome);
     free(change);
@@ -70,8 +91,6 @@ static void work(uv_work_t *request)
 }
 
 static void begin(struct state *s);
-static bool add(struct state *s, enum state_kind kind, const char *room, state_done done,
-                void *ctx);
 
 /* Changes that could not be written are lost, and in a new file all is missing. */
 static void renew(struct state *s)

@@ -15,10 +15,18 @@
 
 struct state;
 
+/* What becomes of a room that was found. */
+enum state_found {
+    STATE_FOUND_TAKEN,  /* this process holds it now */
+    STATE_FOUND_LATER,  /* no memory: it is to be told of again */
+    STATE_FOUND_ASIDE,  /* none of this process's, but it may be another's: the next start is told of it */
+    STATE_FOUND_NO_ROOM /* nobody's: it is taken out */
+};
+
 struct state_callbacks {
-    /* After state_tick: a room that a process which is gone held, or that another handed over. It is held
-     * by this one now. */
-    void (*found)(void *ctx, const char *room);
+    /* After state_tick: a room that a process which is gone held, or that another handed over. Now and then
+     * a room is told of twice. */
+    enum state_found (*found)(void *ctx, const char *room);
     /* The file was opened again, or is a new one: whatever this process holds, and who waits at it, is to
      * be written anew, before it returns (state_hold without done, state_waiting). */
     void (*renew)(void *ctx);

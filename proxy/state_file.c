@@ -1,7 +1,7 @@
 /*
  * SQLite, and the locks that say who lives. What a newcomer gets wrong: a slot is reused, so what
- * its former holder left is this process's own at once; and such rows are marked as not taken until
- * the loop's side was told of them.
+ * its former holder left is this process's own at once; and such rows are marked as not taken (0)
+ * until the loop's side says that it has taken them (1), or set aside for another start (2).
  */
 #include "proxy/state_file.h"
 
@@ -295,33 +295,37 @@ static bool hand_over(struct state_file *f, int holder, struct state_change *cha
 
 static bool sweep(struct state_file *f, struct state_changes *batch, struct state_change *change)
 {
+    /* What cannot even be named. */
+    static const char nameless[] = "DELETE FROM room WHERE holder = ?1 AND taken = 0"
+                                   " AND (typeof(jid) <> 'text' OR instr(jid, char(0)) > 0)";
     sqlite3_stmt *statement = NULL;
     int code;
 
     if (!for_others(f,
                     "SELECT holder FROM room WHERE holder <> ?1"
                     " UNION SELECT holder FROM waiting WHERE holder <> ?1",
-                    change, take_from_the_gone))
+                    change, take_from_the_gone) ||
+        !write_row(f, nameless, NULL))
         return false;
     code = sqlite3_prepare_v2(f->db, "SELECT jid FROM room WHERE holder = ?1 AND taken = 0", -1,
                               &statement, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_bind_int(statement, 1, f->slot);
     while (code == SQLITE_OK || code == SQLITE_ROW) {
-        struct state_change *found;
+        struct state_change *found = NULL;
+        const char *room;
 
         code = sqlite3_step(statement);
         if (code != SQLITE_ROW)
             break;
-        found = state_change_new(STATE_FOUND, (const char *)sqlite3_column_text(statement, 0));
+        room = (const char *)sqlite3_column_text(statement, 0); /* NULL: no memory for it */
+        found = room ? state_change_new(STATE_FOUND, room) : NULL;
         if (!found)
             break; /* the next sweep finds them */
         STAILQ_INSERT_TAIL(batch, found, link);
     }
     sqlite3_finalize(statement);
-    if (code == SQLITE_DONE)
-        return write_row(f, "UPDATE room SET taken = 1 WHERE holder = ?1 AND taken = 0", NULL);
-    return code == SQLITE_ROW || fails(f, "it cannot be read");
+    return code == SQLITE_ROW || code == SQLITE_DONE || fails(f, "it cannot be read");
 }
 
 static bool carry_out(struct state_file *f, struct state_changes *batch,
@@ -346,6 +350,12 @@ static bool carry_out(struct state_file *f, struct state_changes *batch,
         return sweep(f, batch, change);
     case STATE_FOUND:
         return true;
+    case STATE_TAKE:
+        return write_row(f, "UPDATE room SET taken = 1 WHERE holder = ?1 AND jid = ?2",
+                         change->room);
+    case STATE_SET_ASIDE:
+        return write_row(f, "UPDATE room SET taken = 2 WHERE holder = ?1 AND jid = ?2",
+                         change->room);
     case STATE_RENEW:
         return write_row(f, "DELETE FROM room WHERE holder = ?1 AND taken = 1", NULL) &&
                write_row(f, "DELETE FROM waiting WHERE holder = ?1", NULL);

@@ -18,6 +18,8 @@ enum state_kind {
     STATE_WAITING_NO_MORE,
     STATE_SWEEP, /* look for what others left; makes STATE_FOUND changes */
     STATE_FOUND,
+    STATE_TAKE,      /* what was found is this process's now */
+    STATE_SET_ASIDE, /* it is not, and not found again before another start */
     STATE_RENEW, /* forget what this process wrote: it is written anew behind this */
 };
 

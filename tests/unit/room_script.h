@@ -360,7 +360,7 @@ static bool script_room(struct script *script, const char *verb, const char *res
     } else if (strcmp(verb, "strangers") == 0) {
         rooms_strangers(rooms, (size_t)atoi(rest), script->now);
     } else if (strcmp(verb, "adopt") == 0) {
-        rooms_adopt(rooms, ROOM, script->now);
+        assert_true(rooms_adopt(rooms, ROOM, script->now));
     } else if (strcmp(verb, "shutdown") == 0) {
         rooms_shutdown(rooms, false, script->now);
     } else if (strcmp(verb, "taken") == 0) {

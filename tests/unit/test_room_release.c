@@ -266,6 +266,14 @@ static const struct scenario scenarios[] = {
         {"form on", "submit-"},
         {"ok", "*given"},
         {"persistent 0", ""})},
+    {"left behind by an earlier run, however many there are", STEPS(
+        {"many 0", ""},
+        {"adopt", ""},
+        {"persistent 1", ""},
+        {"up", ""},
+        {"+10000", "roles"},
+        {"roles", "destroy"},
+        {"ok", "*released"})},
     {"left behind by an earlier run, and shut down at once", STEPS(
         {"adopt", ""},
         {"up", ""},

@@ -323,8 +323,8 @@ static void deliver(struct sim *sim, size_t index)
     if (message.kind == TO_REQUEST) {
         serve_request(sim, &message, true);
     } else if (message.kind == AT_ADOPT) {
-        rooms_adopt(sim->instances[message.instance].rooms, sim->server[message.room].name,
-                    sim->now);
+        assert_true(rooms_adopt(sim->instances[message.instance].rooms,
+                                sim->server[message.room].name, sim->now));
     } else if (message.kind == AT_ANSWER) {
         deliver_answer(sim, &message);
     } else if (sim->clients[message.client].generation != message.generation) {

@@ -36,10 +36,13 @@ int64_t loop_now(const struct loop *loop)
     return now;
 }
 
-static void on_found(void *ctx, const char *room)
+static enum state_found answer;
+
+static enum state_found on_found(void *ctx, const char *room)
 {
     strcat(found, room);
     strcat(found, " ");
+    return answer;
 }
 
 static void (*renews)(struct state *state);
@@ -148,6 +151,7 @@ static int set_up(void **ctx)
     written = unwritten = handed_over = renewals = 0;
     renews = NULL;
     now = 0;
+    answer = STATE_FOUND_TAKEN;
     return system(command);
 }
 
@@ -466,6 +470,106 @@ static void test_dead_waiter(void **ctx)
     state_free(one);
 }
 
+/* What is found in the same breath as the file itself is no less held than what was held before. */
+static void test_found_with_the_file(void **ctx)
+{
+    struct state *state = open_state();
+    char command[300];
+
+    assert_true(state_hold(state, "a@r", on_done, NULL));
+    settle();
+    state_free(state);
+    snprintf(command, sizeof command, "mv %s %s.away", folder, folder);
+    assert_int_equal(system(command), 0);
+    state = open_state();
+    assert_false(state_is_working(state));
+    snprintf(command, sizeof command, "mv %s.away %s", folder, folder);
+    assert_int_equal(system(command), 0);
+    now += STATE_RETRY_MS;
+    tick(state);
+    assert_string_equal(found, "a@r ");
+    assert_int_equal(renewals, 1);
+    tick(state);
+    state_free(state);
+    state = open_state();
+    assert_string_equal(found, "a@r ");
+    state_free(state);
+}
+
+static void hold_one_room(void)
+{
+    struct state *state = open_state();
+
+    assert_true(state_hold(state, "a@r", NULL, NULL));
+    state_free(state);
+}
+
+static void test_no_memory_for_what_is_found(void **ctx)
+{
+    struct state *state;
+
+    hold_one_room();
+    answer = STATE_FOUND_LATER;
+    state = open_state();
+    tick(state);
+    answer = STATE_FOUND_TAKEN;
+    tick(state);
+    tick(state);
+    assert_string_equal(found, "a@r a@r a@r ");
+    state_free(state);
+}
+
+/* Told of once by each start. */
+static void test_set_aside(void **ctx)
+{
+    struct state *state;
+
+    hold_one_room();
+    answer = STATE_FOUND_ASIDE;
+    for (int start = 0; start < 2; start++) {
+        state = open_state();
+        tick(state);
+        tick(state);
+        assert_string_equal(found, "a@r ");
+        state_free(state);
+    }
+}
+
+static void test_no_room(void **ctx)
+{
+    struct state *state;
+
+    hold_one_room();
+    answer = STATE_FOUND_NO_ROOM;
+    state = open_state();
+    tick(state);
+    assert_string_equal(found, "a@r ");
+    state_free(state);
+    state = open_state();
+    assert_string_equal(found, "");
+    state_free(state);
+}
+
+/* Rows no process of ours wrote. */
+static void test_nameless(void **ctx)
+{
+    struct state *state;
+    sqlite3 *db = NULL;
+
+    hold_one_room();
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "INSERT INTO room VALUES (x'00ff', 0, 1, 0),"
+                                  " ('b@r' || char(0) || 'c', 0, 1, 0), (7, 0, 1, 0)",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    state = open_state();
+    tick(state);
+    assert_string_equal(found, "7 a@r ");
+    state_free(state);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -484,6 +588,11 @@ int main(void)
         cmocka_unit_test_setup(test_shared, set_up),
         cmocka_unit_test_setup(test_handed_over, set_up),
         cmocka_unit_test_setup(test_dead_waiter, set_up),
+        cmocka_unit_test_setup(test_found_with_the_file, set_up),
+        cmocka_unit_test_setup(test_no_memory_for_what_is_found, set_up),
+        cmocka_unit_test_setup(test_set_aside, set_up),
+        cmocka_unit_test_setup(test_no_room, set_up),
+        cmocka_unit_test_setup(test_nameless, set_up),
     };
     int failed;
 
