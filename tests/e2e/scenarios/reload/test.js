@@ -98,6 +98,7 @@ scenario('a reload', { expect: EXPECTED }, (d, it) => {
     ['a secret that cannot be read', { token: { secret_file: '/nowhere/secret' } }, /nowhere\/secret/],
     ['a certificate that is not there', { listen: { tls: { certificate: '/nowhere/c', key: '/nowhere/k' } } }, /nowhere/],
     ['an authority that is not there', { upstream: { ca_file: '/nowhere/ca', url: 'wss://127.0.0.1:1/xmpp-websocket' } }, /nowhere\/ca/],
+    ['another component for the rooms', { xmpp: { muc: 'other.example.com' } }, /xmpp\.muc.*restart only/],
     ['two at once', { limits: { stanza: 'large' }, log: { level: 'loud' } }, /limits\.stanza/],
   ]) {
     it(`${what}: the old configuration stays, whole`, async () => {
