@@ -214,14 +214,6 @@ void session_leave(struct sessions *table, struct session *s, bool clean, int64_
     rooms_suspended(table->rooms, s->full_jid, s->until, now);
 }
 
-void session_forget(struct sessions *table, struct session *s, int64_t now)
-{
-    if (s->stream)
-        entry_remove(table, s);
-    else
-        session_end(table, s, now);
-}
-
 void session_take(struct sessions *table, struct session *s, struct stream *stream, int64_t now)
 {
     s->stream = stream;

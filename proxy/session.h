@@ -85,8 +85,6 @@ bool session_resumable(struct sessions *table, struct session *s, const char *id
 struct session *sessions_find(struct sessions *table, const char *id);
 /* Its stream is gone. clean: it was closed, not broken, so it cannot come back. Owns s from now on. */
 void session_leave(struct sessions *table, struct session *s, bool clean, int64_t now);
-/* What is known of it is out of date: it can no longer be found, and one without a stream is gone. */
-void session_forget(struct sessions *table, struct session *s, int64_t now);
 /* It goes on in stream: its rooms are told. The former stream, if any, is left without a session. */
 void session_take(struct sessions *table, struct session *s, struct stream *stream, int64_t now);
 

@@ -79,6 +79,8 @@ struct stream {
     struct session *session; /* NULL once it went on elsewhere */
     char *resume_id;
     uint32_t resume_h; /* what the client said it has, in its own count */
+    bool resume_is_ahead;     /* that is more than it was sent from here */
+    bool resume_is_not_found; /* Prosody knows no session resume_id of this user's */
     bool probe;        /* what is held waits for the address of a session resumed here */
     uint64_t probe_number; /* of the ping that asks, until what was held is answered or forwarded */
     bool is_probe_answered; /* and Prosody's side waits for what becomes of it */
@@ -161,6 +163,8 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
 void stream_server_ack(struct stream *s, const char *data, size_t len);
 void stream_server_resumed(struct stream *s, const char *data, size_t len);
 void stream_server_failed(struct stream *s, const char *data, size_t len);
+/* Bound, after a resumption that was refused. */
+void stream_resume_not_found(struct stream *s);
 /* Only learns; the caller forwards. */
 void stream_server_enabled(struct stream *s, const char *data, size_t len);
 /* The address of a session that began elsewhere: a stanza of the client's that needs it waits; learnt

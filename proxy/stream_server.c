@@ -59,6 +59,7 @@ static void bound(struct stream *s, const struct element *e)
         s->session->is_fresh = s->login.is_anonymous && !s->has_previd;
         s->is_logged_in = true;
         stream_name(s);
+        stream_resume_not_found(s);
     }
     stream_go_on(s);
 }

@@ -109,13 +109,8 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
         return;
     }
     s->resume_h = h;
-    if (former && former->sm.enabled && sm_is_behind(h, former->sm.down.to)) {
-        /* More than was ever sent to him from here: he was elsewhere meanwhile, or says so. What is
-         * known of where he is cannot be relied upon; he is one who comes from elsewhere. */
-        session_forget(s->proxy->sessions, former, loop_now(s->proxy->loop));
-        former = NULL;
-    }
-    if (!former || !former->sm.enabled) {
+    s->resume_is_ahead = former && former->sm.enabled && sm_is_behind(h, former->sm.down.to);
+    if (!former || !former->sm.enabled || s->resume_is_ahead) {
         stream_send_server(s, data, len);
         return;
     }
@@ -166,6 +161,18 @@ void stream_server_ack(struct stream *s, const char *data, size_t len)
         return;
     }
     send_ack(s, translated, stream_send_client);
+}
+
+/* What is known of it cannot be relied upon, or Prosody has no such session any more. */
+static void forget(struct stream *s, struct session *former)
+{
+    struct stream *old = former->stream;
+
+    if (old) {
+        old->session = NULL;
+        stream_end(old, CLOSE_REPLACED, NULL);
+    }
+    session_leave(s->proxy->sessions, former, true, loop_now(s->proxy->loop));
 }
 
 /* The former session goes on in this stream. */
@@ -344,6 +351,12 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
         stream_end(s, CLOSE_PROSODY_LOST, "a session resumed without a count");
         return;
     }
+    if (former && former != s->session && s->resume_is_ahead) {
+        /* He was sent more than from here: he was elsewhere meanwhile, and comes from there. Only
+         * now is it known to be him who says so. */
+        forget(s, former);
+        former = NULL;
+    }
     if (!former) {
         stream_send_client(s, data, len);
         resumed_unknown(s, h);
@@ -366,14 +379,12 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
 }
 
 /* <failed/> with the client's count of what was handled (XEP-0198 section 5, wire fact 24). */
-static bool send_failed(struct stream *s, const struct session *former, const char *data,
-                        size_t len)
+static bool send_failed(struct stream *s, const struct session *former, const struct element *e)
 {
-    const struct element *e = stream_parse_server(s, data, len);
     struct buf out = BUF_INIT;
     uint32_t h, translated;
 
-    if (!e || !read_h(e, &h) || (translated = sm_translate(&former->sm.up, h)) == h)
+    if (!read_h(e, &h) || (translated = sm_translate(&former->sm.up, h)) == h)
         return false;
     buf_printf(&out, "<failed xmlns='" NS_SM "' h='%u'>", translated);
     for (const struct element *child = e->first_child; child; child = child->next) {
@@ -386,18 +397,38 @@ static bool send_failed(struct stream *s, const struct session *former, const ch
     return true;
 }
 
+/* Prosody looks for a session among the login's own, by the id and the login's name: that it finds
+ * none says nothing of the session where another user asks, who may have read the id in a log. It
+ * counts (mod_smacks) only for one that was this user's and is over; and a client who is in a
+ * session already is refused before it looks. */
 void stream_server_failed(struct stream *s, const char *data, size_t len)
 {
     struct session *former = s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
-    bool is_sent = s->awaits_resume && former && send_failed(s, former, data, len);
+    const struct element *e = s->awaits_resume ? stream_parse_server(s, data, len) : NULL;
+    bool is_not_found = e && element_child(e, NS_STANZA_ERRORS, "item-not-found");
+    bool is_sent = e && former && send_failed(s, former, e);
+    uint32_t h;
 
-    if (s->awaits_resume && former && !former->stream)
-        session_leave(s->proxy->sessions, former, true, loop_now(s->proxy->loop));
+    if (e && former && former != s->session && read_h(e, &h))
+        forget(s, former);
     else if (!s->awaits_resume && s->session && !s->session->sm.agreed)
         sm_done(&s->session->sm); /* <enable/> was refused; a second one always is */
+    s->resume_is_not_found = is_not_found;
     s->awaits_resume = false;
     if (!is_sent)
         stream_send_client(s, data, len);
     if (s->state == STREAM_OPEN)
         stream_go_on(s);
+}
+
+/* The login's name shows only now. */
+void stream_resume_not_found(struct stream *s)
+{
+    struct session *former = s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
+    const char *name = s->session ? s->session->bare_jid : NULL;
+
+    if (s->resume_is_not_found && former && former != s->session && former->bare_jid && name &&
+        strcmp(former->bare_jid, name) == 0)
+        forget(s, former);
+    s->resume_is_not_found = false;
 }
