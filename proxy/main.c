@@ -83,6 +83,22 @@ static void on_signal(void *ctx, int number)
         stop_signal(run->proxy, number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
+static void tell_status(const struct proxy *p)
+{
+    const struct notify_facts facts = {
+        .streams = p->streams_len,
+        .rooms = rooms_count(p->rooms),
+        .kept = rooms_persistent_count(p->rooms),
+        .is_stopping = p->stop.step != STOP_NOT,
+        .is_prosody_down = p->is_upstream_down,
+        .service = p->stop.step == STOP_NOT ? service_problem(p->service) : "",
+        .state = p->state ? state_problem(p->state) : "",
+        .fence = p->fence ? fence_problem(p->fence) : "",
+    };
+
+    notify_status(&facts);
+}
+
 static void on_tick(void *ctx, int64_t now)
 {
     struct run *run = ctx;
@@ -104,6 +120,7 @@ static void on_tick(void *ctx, int64_t now)
         keyfetch_tick(p->keyfetch, now);
         rejections_tick(p->rejections, now);
         listener_tick(p->listener);
+        tell_status(p);
     }
     streams_release_owner_sets(p);
     stop_tick(p, now);
