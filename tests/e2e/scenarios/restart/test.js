@@ -5,7 +5,8 @@ const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
 const { NS, of } = require('../../lib/stanza');
 
-scenario('a restart', {}, (d, it) => {
+// Streams end over limits.drain, then it starts anew.
+scenario('a restart', { account: { stall: 7000 } }, (d, it) => {
   async function restart() {
     assert.deepEqual(await d.vestibule.stop(d.options.expect), []);
     await d.vestibule.start();
