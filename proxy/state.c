@@ -13,16 +13,19 @@
 #include <string.h>
 
 #define TAG "state"
+#define HANGS "it does not answer, its disk is slow or stands still"
 #define CHANGES_MAX 65536 /* waiting to be written; a room costs a few at a time */
 
 struct state {
     struct loop *loop;
     struct state_file *file; /* the worker's while is_busy */
     struct state_changes waiting, batch;
+    struct state_changes found; /* the worker's while is_busy */
     size_t waiting_len;
     bool is_busy;
     bool is_working;
-    bool is_losing; /* changes that had no room: all is written anew once there is */
+    bool is_hanging; /* somebody waited too long for the worker */
+    bool is_losing;  /* changes that had no room: all is written anew once there is */
     bool is_renewing;
     char problem[STATE_PROBLEM_MAX]; /* the file's own belongs to the worker */
     int64_t retry_at, sweep_at;
@@ -36,13 +39,14 @@ struct state {
 /* Said when it changes. */
 static void set_working(struct state *s)
 {
-    const char *problem = state_file_problem(s->file);
+    const char *problem = s->is_hanging ? HANGS : state_file_problem(s->file);
     bool is_working = problem[0] == '\0';
+    bool is_new = s->is_working || strcmp(s->problem, HANGS) == 0;
 
     snprintf(s->problem, sizeof s->problem, "%s", problem);
     if (!is_working) {
         s->retry_at = loop_now(s->loop) + STATE_RETRY_MS;
-        if (s->is_working)
+        if (is_new)
             log_line(LOG_LEVEL_ERROR, TAG,
                      "state.file %s: %s; until then no room is kept when it becomes empty",
                      state_file_name(s->file), problem);
@@ -76,7 +80,7 @@ static void tell_found(struct state *s, const char *room)
 
 static void tell(struct state *s, struct state_change *change)
 {
-    if (change->kind == STATE_FOUND && change->outcome == STATE_DONE && !s->is_ending)
+    if (change->kind == STATE_FOUND && !s->is_ending)
         tell_found(s, change->room); /* else the next process finds it */
     else if (change->done && !s->is_ending)
         change->done(change->ctx, change->outcome);
@@ -87,7 +91,7 @@ static void work(uv_work_t *request)
 {
     struct state *s = request->data;
 
-    state_file_write(s->file, &s->batch);
+    state_file_write(s->file, &s->batch, &s->found);
 }
 
 static void begin(struct state *s);
@@ -116,8 +120,10 @@ static void worked(uv_work_t *request, int status)
     struct state *s = request->data;
     struct state_change *change;
 
+    s->is_hanging = false;
     set_working(s);
     renew(s);
+    STAILQ_CONCAT(&s->batch, &s->found);
     while ((change = STAILQ_FIRST(&s->batch))) {
         STAILQ_REMOVE_HEAD(&s->batch, link);
         tell(s, change); /* who may ask for more: it waits, as is_busy still holds */
@@ -173,12 +179,12 @@ static bool add(struct state *s, enum state_kind kind, const char *room, state_d
 
 bool state_hold(struct state *s, const char *room, state_done done, void *ctx)
 {
-    return add(s, STATE_HOLD, room, done, ctx);
+    return !(done && s->is_hanging) && add(s, STATE_HOLD, room, done, ctx);
 }
 
 bool state_part(struct state *s, const char *room, state_done done, void *ctx)
 {
-    return add(s, STATE_PART, room, done, ctx);
+    return !(done && s->is_hanging) && add(s, STATE_PART, room, done, ctx);
 }
 
 void state_release(struct state *s, const char *room)
@@ -206,6 +212,15 @@ void state_forget(struct state *s, const void *ctx)
 {
     forget(&s->waiting, ctx);
     forget(&s->batch, ctx);
+}
+
+void state_give_up(struct state *s, const void *ctx)
+{
+    state_forget(s, ctx);
+    if (s->is_hanging)
+        return;
+    s->is_hanging = true;
+    set_working(s);
 }
 
 bool state_is_working(const struct state *s)
@@ -249,6 +264,7 @@ struct state *state_new(struct loop *loop, const char *file,
     s->is_working = true;
     STAILQ_INIT(&s->waiting);
     STAILQ_INIT(&s->batch);
+    STAILQ_INIT(&s->found);
     (void)state_file_open(s->file);
     s->openings = state_file_openings(s->file);
     set_working(s);

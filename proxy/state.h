@@ -52,8 +52,8 @@ enum state_outcome {
 };
 typedef void (*state_done)(void *ctx, enum state_outcome outcome);
 
-/* Writes a room down as held by this process. done may be NULL. False at once when out of memory: then
- * done is not called. */
+/* Writes a room down as held by this process. done may be NULL. False at once when out of memory, or
+ * while the file was given up: then done is not called. */
 bool state_hold(struct state *state, const char *room, state_done done, void *ctx)
     __attribute__((warn_unused_result));
 /* Before a room is destroyed: STATE_DONE where nobody else has people waiting for it, and
@@ -66,6 +66,8 @@ void state_release(struct state *state, const char *room);
 void state_waiting(struct state *state, const char *room, bool is_waiting);
 /* Whoever asked by ctx hears nothing any more. */
 void state_forget(struct state *state, const void *ctx);
+/* And has waited for too long: the file does not work until it answers. */
+void state_give_up(struct state *state, const void *ctx);
 
 /* Whether rooms can be written down now. */
 bool state_is_working(const struct state *state);

@@ -293,7 +293,8 @@ static bool hand_over(struct state_file *f, int holder, struct state_change *cha
     return write_row(f, sql, change->room);
 }
 
-static bool sweep(struct state_file *f, struct state_changes *batch, struct state_change *change)
+static bool sweep(struct state_file *f, struct state_changes *ret_found,
+                  struct state_change *change)
 {
     /* What cannot even be named. */
     static const char nameless[] = "DELETE FROM room WHERE holder = ?1 AND taken = 0"
@@ -322,13 +323,13 @@ static bool sweep(struct state_file *f, struct state_changes *batch, struct stat
         found = room ? state_change_new(STATE_FOUND, room) : NULL;
         if (!found)
             break; /* the next sweep finds them */
-        STAILQ_INSERT_TAIL(batch, found, link);
+        STAILQ_INSERT_TAIL(ret_found, found, link);
     }
     sqlite3_finalize(statement);
     return code == SQLITE_ROW || code == SQLITE_DONE || fails(f, "it cannot be read");
 }
 
-static bool carry_out(struct state_file *f, struct state_changes *batch,
+static bool carry_out(struct state_file *f, struct state_changes *ret_found,
                       struct state_change *change)
 {
     switch (change->kind) {
@@ -347,7 +348,7 @@ static bool carry_out(struct state_file *f, struct state_changes *batch,
     case STATE_WAITING_NO_MORE:
         return write_row(f, "DELETE FROM waiting WHERE holder = ?1 AND jid = ?2", change->room);
     case STATE_SWEEP:
-        return sweep(f, batch, change);
+        return sweep(f, ret_found, change);
     case STATE_FOUND:
         return true;
     case STATE_TAKE:
@@ -363,7 +364,8 @@ static bool carry_out(struct state_file *f, struct state_changes *batch,
     return true;
 }
 
-void state_file_write(struct state_file *f, struct state_changes *batch)
+void state_file_write(struct state_file *f, struct state_changes *batch,
+                      struct state_changes *ret_found)
 {
     struct state_change *change;
     bool is_written;
@@ -372,7 +374,7 @@ void state_file_write(struct state_file *f, struct state_changes *batch)
     is_written = state_file_open(f) && run(f, "BEGIN IMMEDIATE", "it cannot be written");
 
     for (change = STAILQ_FIRST(batch); is_written && change; change = STAILQ_NEXT(change, link))
-        is_written = carry_out(f, batch, change);
+        is_written = carry_out(f, ret_found, change);
     if (is_written)
         is_written = run(f, "COMMIT", "it cannot be written");
     if (is_written)
@@ -382,6 +384,10 @@ void state_file_write(struct state_file *f, struct state_changes *batch)
     close_database(f);
     STAILQ_FOREACH(change, batch, link)
     change->outcome = STATE_UNWRITTEN;
+    while ((change = STAILQ_FIRST(ret_found))) {
+        STAILQ_REMOVE_HEAD(ret_found, link);
+        free(change);
+    }
 }
 
 const char *state_file_problem(const struct state_file *f)

@@ -43,8 +43,8 @@ void state_file_free(struct state_file *f);
 /* Opens it where it is not open. False: state_file_problem says why. */
 bool state_file_open(struct state_file *f);
 /* Carries a batch out, all of it or nothing, opening the file first if need be. Each change gets its
- * outcome; what is found is added to the batch. A file that fails is opened anew by the next batch. */
-void state_file_write(struct state_file *f, struct state_changes *batch);
+ * outcome, and ret_found, empty before, what is found. A file that fails is opened anew by the next batch. */
+void state_file_write(struct state_file *f, struct state_changes *batch, struct state_changes *ret_found);
 const char *state_file_problem(const struct state_file *f); /* "" when all is well */
 const char *state_file_name(const struct state_file *f);
 /* How often it was opened: after the first time something may be missing in it, or too much. */

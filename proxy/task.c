@@ -16,6 +16,8 @@
 #define TAG "rooms"
 #define SERVICE_NICK "vestibule"
 #define CREATE_LIMIT_MS 10000
+#define FILE_LIMIT_MS                                                                              \
+    3000 /* more than another process may keep it locked, less than a join is held */
 #define OCCUPANTS_MAX 20000
 
 struct task {
@@ -26,6 +28,7 @@ struct task {
     bool membersonly;
     int persistent;
     int64_t since;
+    bool awaits_file;   /* nothing is sent yet */
     size_t outstanding; /* stanzas not answered yet */
     bool is_done;       /* answered, or to be answered from `deferred` */
     struct room_answer answer;
@@ -33,7 +36,7 @@ struct task {
     char affiliation[16];
     struct room_occupant *occupants;
     size_t occupants_len, occupants_cap;
-    int64_t deadline;               /* of CREATE's presence */
+    int64_t deadline;               /* of the state file, or of CREATE's presence */
     char invite_id[SERVICE_ID_LEN]; /* of INVITE's message, which only an error answers */
     struct task *next, **at;
 };
@@ -381,59 +384,66 @@ static void send_task(struct task *t)
     }
 }
 
-static void go_on(struct task *t)
-{
-    if (!t->is_done)
-        send_task(t);
-    else if (t->outstanding == 0)
-        loop_defer(t->tasks->proxy->loop, &t->tasks->finish);
-}
-
 /* Another instance may have people waiting in the lobby, whom nobody else can see (wire fact 12).
  */
 static void on_parted(void *ctx, enum state_outcome outcome)
 {
     struct task *t = ctx;
 
-    t->outstanding--;
+    t->awaits_file = false;
+    t->deadline = INT64_MAX;
     if (outcome == STATE_HANDED_OVER)
         done(t, ANSWER_ERROR, "handed-over");
-    go_on(t);
+    else
+        send_task(t);
 }
 
 /* Written down, or not to be: only what is written down is made persistent. */
 static void on_written(void *ctx, enum state_outcome outcome)
 {
     struct task *t = ctx;
-    bool is_written = outcome == STATE_DONE;
 
-    t->outstanding--;
-    t->answer.not_kept = !is_written;
-    if (!is_written && t->kind == REQUEST_CREATE) {
+    t->awaits_file = false;
+    t->deadline = INT64_MAX;
+    t->answer.not_kept = outcome != STATE_DONE;
+    if (t->answer.not_kept && t->kind == REQUEST_CREATE) {
         done(t, ANSWER_ERROR, "internal-server-error"); /* it would be gone as soon as it is made */
-    } else if (!is_written) {
-        t->persistent = -1;
+        return;
     }
-    go_on(t);
+    if (t->answer.not_kept)
+        t->persistent = -1;
+    send_task(t);
 }
 
 /* What concerns other processes, or the next, goes to the state file first: what makes a room
  * persistent (it must be found after a crash, wire fact 17), and what ends it. */
 static void begin(struct task *t)
 {
+    struct state *state = t->tasks->proxy->state;
     bool is_kept = (t->kind == REQUEST_SUBMIT || t->kind == REQUEST_CREATE) && t->persistent == 1;
 
-    if (!t->tasks->proxy->state || (!is_kept && t->kind != REQUEST_DESTROY)) {
+    if (!state || (!is_kept && t->kind != REQUEST_DESTROY)) {
         send_task(t);
         return;
     }
-    t->outstanding++;
+    t->awaits_file = true;
+    t->deadline = loop_now(t->tasks->proxy->loop) + FILE_LIMIT_MS;
     if (t->kind == REQUEST_DESTROY) {
-        if (!state_part(t->tasks->proxy->state, t->room, on_parted, t))
+        if (!state_part(state, t->room, on_parted, t))
             on_parted(t, STATE_UNWRITTEN);
         return;
     }
-    if (!state_hold(t->tasks->proxy->state, t->room, on_written, t))
+    if (!state_hold(state, t->room, on_written, t))
+        on_written(t, STATE_UNWRITTEN);
+}
+
+/* A disk that stands still is no better than one that cannot be written. */
+static void give_the_file_up(struct task *t)
+{
+    state_give_up(t->tasks->proxy->state, t);
+    if (t->kind == REQUEST_DESTROY)
+        on_parted(t, STATE_UNWRITTEN);
+    else
         on_written(t, STATE_UNWRITTEN);
 }
 
@@ -531,12 +541,16 @@ void tasks_free(struct tasks *tasks)
     loop_undefer(tasks->proxy->loop, &tasks->finish);
 }
 
-/* Those that wait for a presence, not for an answer. */
+/* Those that wait for no answer to a stanza. What waits for the state file must not go out on the
+ * next stream: the room has forgotten it by then, and lets people in. */
 void tasks_lost(struct tasks *tasks)
 {
     for (struct task *t = tasks->first; t; t = t->next) {
-        if (t->kind == REQUEST_CREATE && t->outstanding == 0)
+        if (t->awaits_file)
+            state_forget(tasks->proxy->state, t);
+        if (t->awaits_file || (t->kind == REQUEST_CREATE && t->outstanding == 0))
             done(t, ANSWER_LOST, NULL);
+        t->awaits_file = false;
     }
 }
 
@@ -545,6 +559,10 @@ void tasks_tick(struct tasks *tasks, int64_t now)
     for (struct task *t = tasks->first; t; t = t->next) {
         if (t->deadline > now || t->outstanding > 0 || t->is_done)
             continue;
+        if (t->awaits_file) {
+            give_the_file_up(t);
+            continue;
+        }
         leave_created(t); /* should we still get in: an occupant who stays would keep the room */
         done(t, ANSWER_TIMEOUT, NULL);
     }

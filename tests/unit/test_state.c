@@ -366,6 +366,34 @@ static void test_slow_disk(void **ctx)
     state_free(state);
 }
 
+/* One that stands still is given up, by everybody at once, until it answers. */
+static void test_given_up(void **ctx)
+{
+    struct state *state = open_state();
+    sqlite3 *other = NULL;
+    int patient, other_patient;
+
+    assert_int_equal(sqlite3_open(file, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_true(state_hold(state, "a@r", on_done, &patient));
+    assert_true(state_hold(state, "b@r", on_done, &other_patient));
+    state_give_up(state, &patient);
+    assert_false(state_is_working(state));
+    assert_string_not_equal(state_problem(state), "");
+    assert_false(state_hold(state, "c@r", on_done, &patient));
+    assert_false(state_part(state, "c@r", on_done, &patient));
+    assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    settle();
+    assert_int_equal(written, 1); /* of him who still waits */
+    assert_true(state_is_working(state));
+    assert_string_equal(state_problem(state), "");
+    assert_true(state_hold(state, "c@r", on_done, &patient));
+    settle();
+    assert_int_equal(written, 2);
+    sqlite3_close(other);
+    state_free(state);
+}
+
 /* What was asked for last is written, and nobody is called who may be gone. */
 static void test_ends_with_work(void **ctx)
 {
@@ -583,6 +611,7 @@ int main(void)
         cmocka_unit_test_setup(test_removed, set_up),
         cmocka_unit_test_setup(test_all_removed, set_up),
         cmocka_unit_test_setup(test_slow_disk, set_up),
+        cmocka_unit_test_setup(test_given_up, set_up),
         cmocka_unit_test_setup(test_ends_with_work, set_up),
         cmocka_unit_test_setup(test_newer_version, set_up),
         cmocka_unit_test_setup(test_shared, set_up),
