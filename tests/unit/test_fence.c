@@ -24,7 +24,6 @@
 
 static char folder[] = "/tmp/vestibule-fence-XXXXXX";
 static char state_file[64], rooms_file[80];
-static char away_file[180];
 static int log_file;
 static int64_t now;
 
@@ -214,11 +213,12 @@ static void test_no_folder(void **state)
 {
     struct fence *fence;
     uint64_t before = 0, after = 0;
-    char deep[200];
+    char deep[sizeof folder + 8], deep_file[sizeof deep + 16], deep_rooms[sizeof deep_file + 8];
 
     snprintf(deep, sizeof deep, "%s/deep", folder);
-    snprintf(away_file, sizeof away_file, "%s/state.db", deep);
-    fence = fence_new(away_file);
+    snprintf(deep_file, sizeof deep_file, "%s/state.db", deep);
+    snprintf(deep_rooms, sizeof deep_rooms, "%s-rooms", deep_file);
+    fence = fence_new(deep_file);
     assert_non_null(fence);
     assert_non_null(strstr(fence_problem(fence), "cannot be opened: No such file"));
     assert_non_null(strstr(logged(), "make its folder, writable for this user"));
@@ -236,9 +236,7 @@ static void test_no_folder(void **state)
     assert_false(look(fence));
     fence_free(fence);
     fence_free(NULL);
-    snprintf(deep, sizeof deep, "%s-rooms", away_file);
-    unlink(deep);
-    snprintf(deep, sizeof deep, "%s/deep", folder);
+    unlink(deep_rooms);
     rmdir(deep);
 }
 
