@@ -79,8 +79,11 @@ void sessions_tick(struct sessions *table, int64_t now);
 struct session *session_new(struct stream *stream);
 /* Prosody bound jid to it. False when out of memory or jid is no full JID. */
 bool session_bind(struct session *s, const char *jid);
-/* <enabled/> came: it can be resumed by id for max_ms after its stream breaks. */
-bool session_resumable(struct sessions *table, struct session *s, const char *id, int64_t max_ms);
+/* <enabled/> came: it can be resumed by id for max_ms after its stream breaks. Where the table is full the
+ * suspended one goes that was in no room for longest; false when there is none, or out of memory. */
+bool session_resumable(struct sessions *table, struct session *s, const char *id, int64_t max_ms, int64_t now);
+/* Whether it was not said within the last minute that one could not be kept; it now is. */
+bool sessions_full_is_news(struct sessions *table, int64_t now);
 /* The session of that id, live or suspended; NULL when this instance knows none. */
 struct session *sessions_find(struct sessions *table, const char *id);
 /* Its stream is gone. clean: it was closed, not broken, so it cannot come back. Owns s from now on. */

@@ -126,7 +126,9 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
 
 static void log_no_table(const struct stream *s)
 {
-    log_line(LOG_LEVEL_WARN, s->tag,
+    bool is_news = sessions_full_is_news(s->proxy->sessions, loop_now(s->proxy->loop));
+
+    log_line(is_news ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, s->tag,
              "no room to remember a resumable session: if it resumes, its rooms are unknown");
 }
 
@@ -145,7 +147,8 @@ void stream_server_enabled(struct stream *s, const char *data, size_t len)
         return;
     if (seconds < 1 || seconds > RESUME_MAX_S)
         seconds = RESUME_MAX_S;
-    if (!session_resumable(s->proxy->sessions, s->session, id, seconds * 1000))
+    if (!session_resumable(s->proxy->sessions, s->session, id, seconds * 1000,
+                           loop_now(s->proxy->loop)))
         log_no_table(s);
 }
 
@@ -223,7 +226,8 @@ static void resumed_unknown(struct stream *s, uint32_t server_h)
     session->sm.enabled = session->sm.agreed = true;
     session->sm.up.from = session->sm.up.to = server_h;
     session->sm.down.from = session->sm.down.to = s->resume_h;
-    if (!session_resumable(s->proxy->sessions, session, s->resume_id, RESUME_DEFAULT_S * 1000))
+    if (!session_resumable(s->proxy->sessions, session, s->resume_id, RESUME_DEFAULT_S * 1000,
+                           loop_now(s->proxy->loop)))
         log_no_table(s);
     stream_go_on(s);
 }

@@ -287,7 +287,11 @@ scenario('more sessions than are remembered', {
 }, (d, it) => {
   it('one too many is resumed like one from elsewhere', async () => {
     const room = await d.room();
-    for (let i = 0; i < 3; i++) await (await (await d.guest()).enableResumption()).drop();
+    for (let i = 0; i < 3; i++) {
+      const one = await (await d.plain(room)).enableResumption();
+      await one.enter(room);
+      await one.drop();
+    }
     const old = await (await d.plain(room)).enableResumption();
     await d.vestibule.waitForLog(/no room to remember/);
     await old.enter(room);
@@ -302,5 +306,22 @@ scenario('more sessions than are remembered', {
     client.raw(`<r xmlns='${NS.sm}'/>`);
     const ack = await client.waitFor('an acknowledgement', of.named('a', NS.sm));
     assert.equal(Number(ack.attrs.h), client.sm.outbound);
+  });
+});
+
+scenario('a flood of sessions to be resumed', { config: { limits: { connections: 5 } } }, (d, it) => {
+  it('takes no place from one who waits', async () => {
+    const room = await d.room();
+    for (let i = 0; i < 8; i++) await (await (await d.guest()).enableResumption()).drop();
+    const old = await (await d.asker(room)).enableResumption();
+    await old.enterLobby(room);
+    await (await d.focus()).leaveRoom(room);
+    const from = d.vestibule.lines.length;
+    await old.drop();
+    await d.vestibule.waitForLog(/stream ended why=CLIENT_/, { from });
+    for (let i = 0; i < 8; i++) await (await (await d.guest()).enableResumption()).drop();
+    const client = await d.connect({ room, as: { lobby: true }, resumes: old });
+    await client.ping();
+    assert.ok(!client.heard((el) => el.is('presence') && el.attrs.type === 'unavailable'), 'the lobby closed on him');
   });
 });
