@@ -26,7 +26,7 @@ const ACCOUNT = { stall: 7000, grace: 25000 };
 // The instances' locks are in a file beside it, which has the same fate (the next describe).
 const ROOMS = /state\.db-rooms (cannot be|was moved or removed)/;
 
-scenario('a state file that is of no use', { expect: [SAID, ROOMS, /a row that is no room: taken out/, /a room that is none of xmpp\.muc/], timeout: 300000 }, (d, it) => {
+scenario('a state file that is of no use', { account: ACCOUNT, expect: [SAID, ROOMS, /a row that is no room: taken out/, /a room that is none of xmpp\.muc/], timeout: 300000 }, (d, it) => {
   // A lobby is turned on: whether the room is kept.
   async function isKept() {
     const room = await d.room();
@@ -170,7 +170,7 @@ scenario('two processes on one state file', {}, (d, it) => {
   });
 });
 
-scenario('the file of the locks between instances', { expect: [ROOMS, SAID] }, (d, it) => {
+scenario('the file of the locks between instances', { account: ACCOUNT, expect: [ROOMS, SAID] }, (d, it) => {
   const rooms = (name = '') => path.join(folder(d), `state.db-rooms${name}`);
 
   for (const [what, take] of [['removed', () => fs.rmSync(rooms())], ['moved away', () => fs.renameSync(rooms(), rooms('.away'))]]) {
