@@ -9,7 +9,7 @@ const { of, error, joinStanza } = require('../../lib/stanza');
 const { timed } = require('../../lib/wait');
 
 const HOLD_MS = 400;
-// The refusal itself waits for Prosody, a second at most, so that stanza counts stay as they are.
+// The refusal waits for Prosody as well, a second at most where nobody counts stanzas (as here).
 const TOLD_MS = HOLD_MS + 1100;
 const LATE_MS = 1000;
 const EXPECTED = [/room request failed/, /service account is not logged in/, /PROSODY_(LOST|DOWN)/, /Prosody cannot be reached/];
