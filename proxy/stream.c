@@ -288,6 +288,12 @@ bool stream_send_client(struct stream *s, const char *data, size_t len)
         wsock_stop(s->server, TRANSPORT_FULL);
         stalls(s);
     }
+    /* The request behind the answer this goes with may find nobody: it tells him the end as well.
+     */
+    if (s->is_carried && s->proxy->stop.step == STOP_DRAINING && !s->join) {
+        stream_end(s, CLOSE_SHUTDOWN, NULL);
+        return false;
+    }
     return true;
 }
 
