@@ -26,7 +26,7 @@ const ACCOUNT = { stall: 7000, grace: 25000 };
 // The instances' locks are in a file beside it, which has the same fate (the next describe).
 const ROOMS = /state\.db-rooms (cannot be|was moved or removed)/;
 
-scenario('a state file that is of no use', { account: ACCOUNT, expect: [SAID, ROOMS, /a row that is no room: taken out/, /a room that is none of xmpp\.muc/], timeout: 300000 }, (d, it) => {
+scenario('a state file that is of no use', { expect: [SAID, ROOMS, /a row that is no room: taken out/, /a room that is none of xmpp\.muc/], timeout: 300000 }, (d, it) => {
   // A lobby is turned on: whether the room is kept.
   async function isKept() {
     const room = await d.room();
@@ -136,6 +136,21 @@ scenario('a state file that is of no use', { account: ACCOUNT, expect: [SAID, RO
     await d.vestibule.waitForLog(said, { from });
     assert.equal(sql(d, 'SELECT jid FROM room').trim(), 'nobody@elsewhere.example.com');
     await restart(() => sql(d, 'DELETE FROM room'));
+  });
+
+  // Not all the time: sessions that began at an earlier process keep the rooms that were found.
+  it('users who talk meanwhile lose nothing, and no room stays', async (t) => {
+    const tally = new Tally(d);
+    for (const name of ['one', 'two', 'three']) await tally.peer(name);
+    tally.talk();
+    await restart(() => {
+      empty(d);
+      fs.mkdirSync(file(d));
+    });
+    assert.equal(await isKept(), false);
+    await isMendedBy(() => empty(d));
+    await tally.goesOn(30);
+    await tally.account(t, ACCOUNT);
   });
 });
 
