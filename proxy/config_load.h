@@ -42,9 +42,12 @@ char *config_printf(struct config_load *load, const char *fmt, ...)
 /* One error line about a key's value, which is bad from then on. */
 void config_error(struct config_load *load, enum config_key_id id, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* One that begins with text, quoted: never for a secret. */
+/* One that begins with text, quoted: never for a secret. Of a URL without what may be secret in it; not at
+ * all where a secret is soon written by mistake. */
 void config_error_text(struct config_load *load, enum config_key_id id, const char *text,
                        const char *what);
+/* One about a file that id names. */
+void config_error_file(struct config_load *load, enum config_key_id id, const char *path, const char *why);
 /* One about a place in the file; path may be NULL. */
 void config_error_line(struct config_load *load, unsigned line, const char *path, const char *fmt,
                        ...) __attribute__((format(printf, 4, 5)));
