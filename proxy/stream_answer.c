@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NOT_TOLD "whose session was resumed could not be learnt"
+
 static void let_server_go(struct stream *s)
 {
     if (s->is_probe_answered && s->server)
@@ -125,6 +127,10 @@ static void meet(struct stream *s, struct session_answer *answer)
         deliver(s, answer);
         break;
     case ANSWER_UNDECIDED:
+        if (!s->session->full_jid) { /* there was no memory for it, and nothing else will tell */
+            stream_end(s, CLOSE_PROSODY_LOST, NOT_TOLD);
+            break;
+        }
         /* What comes behind it waits too, so that the place is still there when he is answered. */
         s->is_probe_answered = true;
         wsock_stop(s->server, TRANSPORT_HELD);
@@ -175,7 +181,7 @@ void stream_tick_answers(struct stream *s, int64_t now)
         return;
     for (struct session_answer *at = s->session->answers; at; at = at->next) {
         if (at->state == ANSWER_UNDECIDED && s->probe && now - at->since >= STREAM_PROBE_MS) {
-            stream_end(s, CLOSE_PROSODY_LOST, "it does not say whose session was resumed");
+            stream_end(s, CLOSE_PROSODY_LOST, NOT_TOLD);
             return;
         }
         if (at->state != ANSWER_WAITS || s->session->sm.enabled ||
