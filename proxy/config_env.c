@@ -106,7 +106,7 @@ static void secret_from_file(struct config_load *load, enum config_key_id secret
         return;
     }
     if (data == NULL) {
-        config_error_file(load, file, from->text, strerror(errno));
+        config_error_file(load, file, from->text, config_read_problem(errno));
         load->value[secret].bad = true;
         return;
     }

@@ -53,7 +53,7 @@ static void check_pem(struct config_load *load, enum config_key_id id, const cha
     if (data == NULL && errno == ENOMEM) {
         load->no_memory = true;
     } else if (data == NULL) {
-        config_error_file(load, id, path, strerror(errno));
+        config_error_file(load, id, path, config_read_problem(errno));
     } else if (strstr(data, mark) == NULL) {
         config_error_text(load, id, path, what);
     }

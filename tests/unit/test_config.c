@@ -46,6 +46,9 @@ static int setup(void **state)
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         write_file(files[i][0], files[i][1], strlen(files[i][1]));
     write_file("nul", "a\0b", 3);
+    write_file("large", "", 0);
+    if (truncate("large", CONFIG_FILE_MAX + 1) != 0 || mkfifo("pipe", 0600) != 0)
+        return -1;
     return 0;
 }
 
@@ -54,6 +57,8 @@ static int teardown(void **state)
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         unlink(files[i][0]);
     unlink("nul");
+    unlink("large");
+    unlink("pipe");
     unlink(FILE_NAME);
     return chdir("..") == 0 ? rmdir(directory) : -1;
 }
@@ -259,6 +264,15 @@ static const struct mistake mistakes[] = {
      "c.yaml:1: service.password_file: is given beside service.password"},
     {"password file missing", "service:\n  jid: a@d\n  password_file: none\n", "",
      "c.yaml:3: service.password_file: its file cannot be read"},
+    {"password file that is a pipe", "service: {jid: a@d, password_file: pipe}\n", "",
+     "c.yaml:1: service.password_file: its file cannot be read: it is no regular file"},
+    {"secret file that is a pipe", NULL,
+     "XMPP_DOMAIN=d\nJWT_APP_ID=a\nVESTIBULE_TOKEN_SECRET_FILE=pipe",
+     "VESTIBULE_TOKEN_SECRET_FILE: token.secret_file: its file cannot be read: it is no", true},
+    {"certificate that is a pipe", "listen: {tls: {certificate: pipe, key: key.pem}}\n", "",
+     "c.yaml:1: listen.tls.certificate: \"pipe\" cannot be read: it is no regular file"},
+    {"authority that is a pipe", "upstream: {url: 'wss://h/p', ca_file: pipe}\n", "",
+     "c.yaml:1: upstream.ca_file: \"pipe\" cannot be read: it is no regular file"},
     {"password file empty", "service: {jid: a@d, password_file: empty}\n", "",
      "c.yaml:1: service.password_file: names an empty file"},
     {"password file with NUL", "service: {jid: a@d, password_file: nul}\n", "",
@@ -327,7 +341,9 @@ static void test_unreadable_file(void **state)
     static const char *const cases[][2] = {
         {"none.yaml", "none.yaml:1: cannot be read: No such file"},
         {".", ".:1: cannot be read: Is a directory"},
-        {"/dev/zero", "/dev/zero:1: cannot be read: File too large"},
+        {"/dev/zero", "/dev/zero:1: cannot be read: it is no regular file"},
+        {"pipe", "pipe:1: cannot be read: it is no regular file"},
+        {"large", "large:1: cannot be read: it is over 1 MiB"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *told;
@@ -375,7 +391,8 @@ static void test_misplaced_secrets(void **state)
     };
     for (size_t i = 0; i < sizeof(yaml) / sizeof(*yaml); i++) {
         char *errors = NULL;
-        if (load(yaml[i], "XMPP_DOMAIN=d\nJWT_APP_ID=a", &errors) != NULL || strstr(errors, "hush") != NULL)
+        if (load(yaml[i], "XMPP_DOMAIN=d\nJWT_APP_ID=a", &errors) != NULL ||
+            strstr(errors, "hush") != NULL)
             fail_msg("%s: told \"%s\"", yaml[i], errors);
         free(errors);
     }
