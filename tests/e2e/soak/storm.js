@@ -14,7 +14,7 @@ const { Deployment } = require('../lib/deployment');
 const { Light } = require('../lib/light');
 const { joinStanza, formSubmit } = require('../lib/stanza');
 const { token } = require('../lib/token');
-const { residentKiB, processorMs, SMALL_QUARANTINE, percentile, inParallel, main } = require('../lib/measure');
+const { residentKiB, processorMs, SMALL_QUARANTINE, percentile, inParallel, soakOf, main } = require('../lib/measure');
 
 // A form and three lists, the submit, the form again; and again for each lobby user who comes before anybody is
 // inside who would see a change.
@@ -75,7 +75,7 @@ class User extends Light {
 }
 
 class Storm {
-  constructor({ users, rooms, seconds, log }) {
+  constructor({ users = 1000, rooms = 100, seconds = 10, log }) {
     Object.assign(this, { users, rooms, seconds, log, wrong: [], duplicated: 0, everybody: [] });
   }
 
@@ -235,15 +235,7 @@ class Storm {
   }
 }
 
-async function soak({ users = 1000, rooms = 100, seconds = 10, log = () => {} } = {}) {
-  const run = new Storm({ users, rooms, seconds, log });
-  try {
-    await run.start();
-    return await run.run();
-  } finally {
-    await run.stop();
-  }
-}
+const soak = soakOf(Storm);
 
 module.exports = { soak };
 

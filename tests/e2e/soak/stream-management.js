@@ -9,19 +9,12 @@ const path = require('node:path');
 const { Deployment } = require('../lib/deployment');
 const { Peer } = require('../lib/peer');
 const { Vestibule } = require('../lib/vestibule');
+const { soakOf } = require('../lib/measure');
 const { freePorts } = require('../lib/ports');
+const { randomOf } = require('../lib/random');
 const { NS, joinStanza } = require('../lib/stanza');
 const { token } = require('../lib/token');
 const { within } = require('../lib/wait');
-
-// Park and Miller's generator: the same choices for the same seed; when they meet is the machine's.
-function randomOf(seed) {
-  let state = seed;
-  return (below) => {
-    state = (state * 48271) % 2147483647;
-    return state % below;
-  };
-}
 
 const FROZEN_MS = 2500;
 const LOBBY = { hold_timeout: '400ms' }; // so that joins are refused while Prosody stands still
@@ -265,15 +258,7 @@ class Soak {
   }
 }
 
-async function soak(options) {
-  const run = new Soak(options);
-  try {
-    await run.start();
-    return await run.run();
-  } finally {
-    await run.stop();
-  }
-}
+const soak = soakOf(Soak);
 
 module.exports = { soak };
 
