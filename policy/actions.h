@@ -92,6 +92,7 @@ enum room_fence {
     FENCE_OPEN,   /* nothing */
     FENCE_SHARED, /* joins of ours are on their way to it */
     FENCE_ALONE,  /* it is changed: who is on his way would be thrown out, or let in */
+    FENCE_CHANGING, /* alone, and Prosody is told: nobody passes */
 };
 
 /* Called by the rooms, never from inside itself: an answer is given later, from the event loop
@@ -112,4 +113,6 @@ struct room_actions {
     bool (*fence)(void *ctx, const char *room, enum room_fence fence, uint64_t *ret_changes);
     /* The room is changed now: a new number for it. Goes with fence. */
     uint64_t (*changing)(void *ctx, const char *room);
+    /* Whether another is CHANGING it; and the number. Goes with fence, may be NULL: then nobody passes. */
+    bool (*is_changing)(void *ctx, const char *room, uint64_t *ret_changes);
 };

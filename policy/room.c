@@ -65,6 +65,7 @@ struct room *room_new(struct rooms *rooms, const char *name)
     room->answered_at = NEVER;
     room->due = INT64_MAX;
     room->alone_since = NOT_WISHED;
+    room->refused_since = NOT_WISHED;
     TAILQ_INIT(&room->occupants);
     TAILQ_INIT(&room->persons);
     TAILQ_INIT(&room->queue);
@@ -229,7 +230,7 @@ void request_send(struct request *request, struct room *room, struct person *per
     message.id = request->id;
     message.persistent = persistent;
     if (kind == REQUEST_SUBMIT || kind == REQUEST_CREATE || kind == REQUEST_DESTROY) {
-        fence_changing(room);
+        fence_telling(room);
     }
     message.affiliation = "member";
     if (person != NULL && person->work == MEMBER_RESTORE) {

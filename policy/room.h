@@ -210,6 +210,9 @@ struct room {
     uint64_t changes;    /* its number when we last looked */
     bool is_fenced_off;  /* another instance is in the way: looked at again soon */
     int64_t alone_since; /* wished for and not had yet; NOT_WISHED */
+    int64_t refused_since; /* joins are held because another has it alone; NOT_WISHED */
+    int64_t let_at; /* when that was over: Prosody could not be asked before */
+    int64_t stand_off_until; /* another passed us: not alone before */
 
     int64_t empty_since;
     int64_t release_at;    /* not before */
@@ -289,13 +292,18 @@ enum fence_result {
     FENCE_GIVEN_CHANGED, /* another instance changed the room since: its state is forgotten */
     FENCE_REFUSED,
 };
-/* Before joins are decided and forwarded. */
-enum fence_result fence_share(struct room *room);
+/* Before joins are decided and forwarded. One that is not to be had in time is gone without, unless the
+ * other has told Prosody already. */
+enum fence_result fence_share(struct room *room, int64_t now);
 /* Before the room is changed. One that cannot be had in time is gone without: who is in the way may
  * hang. */
 enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now);
-/* We change the room: others are to forget what they know. */
+/* Right before Prosody is told, by who was alone since he found out what to tell. False: another passed
+ * meanwhile and lets people in, so all is to be found out anew. True: nobody passes any more. */
+bool fence_keeps(struct room *room, int64_t now);
+/* We change the room: others are to forget what they know. Telling: by a request of ours. */
 void fence_changing(struct room *room);
+void fence_telling(struct room *room);
 /* Holds what the room still needs, no more. */
 void fence_settle(struct room *room, bool is_changing);
 void fence_leave(struct room *room);

@@ -5,11 +5,32 @@
  *
  * The thing to know: what an instance knows of a room is worth nothing once another has changed it;
  * the number of changes says so at the moment when a join is let through.
+ *
+ * One that hangs holds what it has. So who has waited for long passes it by, and counts that as a
+ * change: whoever was alone looks, right before he tells Prosody, whether he still is. Once he has
+ * told it, nobody passes.
  */
 #include "policy/room.h"
 
 #define LOOK_AGAIN_MS 20
-#define ALONE_WAIT_MS 2000
+#define WAIT_MS 2000     /* for one that may hang */
+#define STAND_OFF_MS 200 /* in which who passed by us sees that we are there */
+
+/* True: what was known of its state is not any more. */
+static bool look(struct room *room, uint64_t changes)
+{
+    bool was_known = room->state != LOBBY_UNKNOWN;
+
+    if (changes == room->changes) {
+        return false;
+    }
+    room->changes = changes;
+    persons_doubt(room);
+    if (was_known) {
+        room_forget_state(room);
+    }
+    return was_known;
+}
 
 static enum fence_result fence(struct room *room, enum room_fence wanted)
 {
@@ -25,39 +46,103 @@ static enum fence_result fence(struct room *room, enum room_fence wanted)
         return FENCE_REFUSED;
     }
     room->fence = wanted;
-    if (wanted == FENCE_OPEN || changes == room->changes) {
-        return FENCE_GIVEN;
-    }
-    room->changes = changes;
-    persons_doubt(room);
-    if (room->state == LOBBY_UNKNOWN) {
-        return FENCE_GIVEN;
-    }
-    room_forget_state(room);
-    return FENCE_GIVEN_CHANGED;
+    return wanted != FENCE_OPEN && look(room, changes) ? FENCE_GIVEN_CHANGED : FENCE_GIVEN;
 }
 
-enum fence_result fence_share(struct room *room)
+/* Whether joins go on though another has the room alone. Counted before the second look: either he
+ * sees that we passed, or we see that he tells Prosody. */
+static bool pass(struct room *room, int64_t now)
 {
-    return room->fence == FENCE_OPEN ? fence(room, FENCE_SHARED) : FENCE_GIVEN;
+    const struct room_actions *actions = &room->rooms->actions;
+    uint64_t changes, seen;
+
+    if (room->refused_since == NOT_WISHED) {
+        room->refused_since = now;
+    }
+    if (actions->is_changing == NULL || now - room->refused_since < WAIT_MS ||
+        actions->is_changing(actions->ctx, room->name, &changes)) {
+        return false;
+    }
+    look(room, changes);
+    changes = actions->changing(actions->ctx, room->name);
+    if (actions->is_changing(actions->ctx, room->name, &seen)) {
+        return false;
+    }
+    room->changes = changes;
+    return true;
+}
+
+/* Another may have passed us, if we hung. */
+static enum fence_result still(struct room *room)
+{
+    const struct room_actions *actions = &room->rooms->actions;
+    uint64_t changes;
+
+    if (actions->is_changing == NULL) {
+        return FENCE_GIVEN;
+    }
+    (void)actions->is_changing(actions->ctx, room->name, &changes);
+    return look(room, changes) ? FENCE_GIVEN_CHANGED : FENCE_GIVEN;
+}
+
+enum fence_result fence_share(struct room *room, int64_t now)
+{
+    enum fence_result result = room->fence == FENCE_OPEN ? fence(room, FENCE_SHARED) : still(room);
+
+    if (result == FENCE_REFUSED) {
+        return pass(room, now) ? FENCE_GIVEN : FENCE_REFUSED;
+    }
+    if (room->refused_since != NOT_WISHED) {
+        room->let_at = now;
+    }
+    room->refused_since = NOT_WISHED;
+    return result;
 }
 
 enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now)
 {
-    enum fence_result result = fence(room, FENCE_ALONE);
+    enum fence_result result = FENCE_REFUSED;
 
+    if (now >= room->stand_off_until) {
+        result = fence(room, FENCE_ALONE);
+    }
     if (result != FENCE_REFUSED) {
         room->alone_since = NOT_WISHED;
         return result;
     }
+    room->is_fenced_off = true;
     if (room->alone_since == NOT_WISHED) {
-        room->alone_since = now;
+        room->alone_since = room->refused_since == NOT_WISHED ? now : room->refused_since;
     }
-    if (can_wait || now - room->alone_since < ALONE_WAIT_MS) {
+    if (can_wait || now - room->alone_since < WAIT_MS) {
         return FENCE_REFUSED;
     }
     room->alone_since = NOT_WISHED;
     return FENCE_GIVEN;
+}
+
+bool fence_keeps(struct room *room, int64_t now)
+{
+    uint64_t changes = room->changes;
+
+    if (room->fence != FENCE_ALONE || room->rooms->actions.fence == NULL) {
+        return true;
+    }
+    (void)fence(room, FENCE_CHANGING);
+    if (room->changes == changes) {
+        return true;
+    }
+    fence_leave(room);
+    room->stand_off_until = now + STAND_OFF_MS;
+    return false;
+}
+
+void fence_telling(struct room *room)
+{
+    if (room->fence == FENCE_ALONE) {
+        (void)fence(room, FENCE_CHANGING);
+    }
+    fence_changing(room);
 }
 
 void fence_changing(struct room *room)
@@ -85,9 +170,22 @@ static bool has_joins_on_way(const struct room *room)
     return false;
 }
 
+static bool has_told(const struct room *room)
+{
+    enum request_kind kind = room->request.kind;
+
+    return room->request.id != 0 &&
+           (kind == REQUEST_SUBMIT || kind == REQUEST_CREATE || kind == REQUEST_DESTROY);
+}
+
 void fence_settle(struct room *room, bool is_changing)
 {
-    if (is_changing || room->owner_sets > 0) {
+    if (TAILQ_EMPTY(&room->held)) {
+        room->refused_since = NOT_WISHED;
+    }
+    if (is_changing && has_told(room)) {
+        (void)fence(room, FENCE_CHANGING);
+    } else if (is_changing || room->owner_sets > 0) {
         (void)fence(room, FENCE_ALONE); /* a moderator's change is under way whether or not */
     } else if (has_joins_on_way(room)) {
         (void)fence(room, FENCE_SHARED);
@@ -119,7 +217,8 @@ void rooms_fence_anew(struct rooms *rooms)
 
 int64_t fence_due(const struct room *room, int64_t now)
 {
-    bool is_wanted = !TAILQ_EMPTY(&room->held) || room->persistent || room->owner_sets > 0;
+    bool is_wanted = !TAILQ_EMPTY(&room->held) || !TAILQ_EMPTY(&room->in_flight) ||
+                     room->persistent || room->owner_sets > 0;
 
     return room->is_fenced_off && is_wanted ? now + LOOK_AGAIN_MS : INT64_MAX;
 }

@@ -124,6 +124,9 @@ enum step_result step_checking(struct room *room, const struct room_answer *answ
     if (answer->occupants_len > 0) {
         return look_again(room, LOOK_AGAIN_MS, now); /* focus leaves last, or others' users */
     }
+    if (!fence_keeps(room, now)) {
+        return look_again(room, LOOK_AGAIN_MS, now);
+    }
     room_enter_step(room, ROOM_DESTROYING);
     room_send(room, REQUEST_DESTROY, -1);
     return STEP_WAIT;

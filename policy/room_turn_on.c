@@ -191,6 +191,9 @@ enum step_result step_granting(struct room *room, const struct room_answer *answ
     if (room->working > 0 || !TAILQ_EMPTY(&room->queue)) {
         return STEP_WAIT;
     }
+    if (!fence_keeps(room, now)) {
+        return abandon(room);
+    }
     expect_persistent(room, persistent);
     if (!room->doubted) { /* else it may be on already: then ours changes nothing and is not told */
         occupants_await_change(room, NULL);
@@ -312,6 +315,9 @@ enum step_result step_landing(struct room *room, const struct room_answer *answe
     }
     if (!TAILQ_EMPTY(&room->in_flight)) {
         return STEP_WAIT;
+    }
+    if (!fence_keeps(room, now)) {
+        return abandon(room);
     }
     room->doubted = false;
     /* Whatever is configured: else it would be gone as soon as the service leaves it. */

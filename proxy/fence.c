@@ -19,6 +19,7 @@
 #define TAG "state"
 #define COUNTS 65536 /* of changes, at the file's beginning; two rooms may share one */
 #define LOCKS_FROM ((uint64_t)COUNTS * sizeof(uint64_t))
+#define CHANGING_FROM (UINT64_C(1) << 62) /* behind all of those */
 #define CHECK_MS 2000
 /* Numbers of one opening are never those of another. */
 #define OPENING_SHIFT 48
@@ -198,24 +199,46 @@ bool fence_tick(struct fence *fence, int64_t now)
     return true;
 }
 
+static struct flock room_lock(short type, uint64_t at)
+{
+    return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1};
+}
+
+/* A room has a second byte, locked by who is telling Prosody. */
+static struct flock changing_lock(short type, const char *room)
+{
+    return room_lock(type, CHANGING_FROM + (hash(room) >> 3));
+}
+
 /* A file system without locks, or a kernel without memory, is in nobody's way. */
 bool fence_set(struct fence *fence, const char *room, enum room_fence wanted, uint64_t *ret_changes)
 {
-    static const short kinds[] = {
-        [FENCE_OPEN] = F_UNLCK, [FENCE_SHARED] = F_RDLCK, [FENCE_ALONE] = F_WRLCK};
-    struct flock lock = {.l_type = kinds[wanted],
-                         .l_whence = SEEK_SET,
-                         .l_start = (off_t)(LOCKS_FROM + (hash(room) >> 2)),
-                         .l_len = 1};
+    static const short kinds[] = {[FENCE_OPEN] = F_UNLCK,
+                                  [FENCE_SHARED] = F_RDLCK,
+                                  [FENCE_ALONE] = F_WRLCK,
+                                  [FENCE_CHANGING] = F_WRLCK};
+    struct flock lock = room_lock(kinds[wanted], LOCKS_FROM + (hash(room) >> 2));
+    struct flock changing = changing_lock(wanted == FENCE_CHANGING ? F_WRLCK : F_UNLCK, room);
 
     if (fence->file >= 0 && fcntl(fence->file, F_OFD_SETLK, &lock) != 0) {
         if (errno == EAGAIN || errno == EACCES)
             return false;
         fails(fence, "cannot be locked", errno);
     }
+    if (fence->file >= 0)
+        (void)fcntl(fence->file, F_OFD_SETLK, &changing);
     if (wanted != FENCE_OPEN)
         *ret_changes = number(fence, count(fence, room));
     return true;
+}
+
+bool fence_is_changing(struct fence *fence, const char *room, uint64_t *ret_changes)
+{
+    struct flock lock = changing_lock(F_RDLCK, room);
+
+    *ret_changes = number(fence, count(fence, room));
+    return fence->file >= 0 && fcntl(fence->file, F_OFD_GETLK, &lock) == 0 &&
+           lock.l_type != F_UNLCK;
 }
 
 /* Who counts is alone, or was in nobody's way for long: a count lost is a question to Prosody more

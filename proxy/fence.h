@@ -21,6 +21,7 @@ void fence_free(struct fence *fence); /* accepts NULL */
 /* As in struct room_actions. */
 bool fence_set(struct fence *fence, const char *room, enum room_fence wanted, uint64_t *ret_changes);
 uint64_t fence_count_change(struct fence *fence, const char *room);
+bool fence_is_changing(struct fence *fence, const char *room, uint64_t *ret_changes);
 /* Looks every other second whether the file still is the one of that name, and opens it anew. True: it is
  * another one now, in which nothing is set (rooms_fence_anew). */
 bool fence_tick(struct fence *fence, int64_t now);

@@ -120,6 +120,13 @@ static uint64_t on_changing(void *ctx, const char *room)
     return fence_count_change(link->proxy->fence, room);
 }
 
+static bool on_is_changing(void *ctx, const char *room, uint64_t *ret_changes)
+{
+    struct roomlink *link = ctx;
+
+    return fence_is_changing(link->proxy->fence, room, ret_changes);
+}
+
 static void on_up(void *ctx, int64_t now)
 {
     struct roomlink *link = ctx;
@@ -165,6 +172,7 @@ struct roomlink *roomlink_new(struct proxy *proxy)
     if (proxy->fence) {
         link->actions.fence = on_fence;
         link->actions.changing = on_changing;
+        link->actions.is_changing = on_is_changing;
     }
     tasks_init(&link->tasks, proxy);
     proxy->rooms = rooms_new(&proxy->config->lobby, &link->actions);

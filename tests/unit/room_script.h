@@ -16,6 +16,7 @@
  *   suspend NAME MS | resume NAME | gone NAME
  *   shutdown | many MAX            rooms_max
  *   taken | shared | free          another instance has the room alone, shares it, is out of it
+ *   told                           has it alone and has told Prosody
  *   changed                        and changed it
  *   form on|off|none, roles [NAME:AFFILIATION ...], aff AFFILIATION, ok, error CONDITION, timeout,
  *   lost, unsent                   answers the oldest open request
@@ -149,11 +150,19 @@ static bool script_fence(void *ctx, const char *room, enum room_fence wanted, ui
     const struct script *script = ctx;
 
     if (wanted != FENCE_OPEN && script->other != FENCE_OPEN &&
-        (wanted == FENCE_ALONE || script->other == FENCE_ALONE)) {
+        (wanted >= FENCE_ALONE || script->other >= FENCE_ALONE)) {
         return false;
     }
     *ret_changes = script->changes;
     return true;
+}
+
+static bool script_is_changing(void *ctx, const char *room, uint64_t *ret_changes)
+{
+    const struct script *script = ctx;
+
+    *ret_changes = script->changes;
+    return script->other == FENCE_CHANGING;
 }
 
 static uint64_t script_changing(void *ctx, const char *room)
@@ -365,6 +374,8 @@ static bool script_room(struct script *script, const char *verb, const char *res
         rooms_shutdown(rooms, false, script->now);
     } else if (strcmp(verb, "taken") == 0) {
         script->other = FENCE_ALONE;
+    } else if (strcmp(verb, "told") == 0) {
+        script->other = FENCE_CHANGING;
     } else if (strcmp(verb, "shared") == 0) {
         script->other = FENCE_SHARED;
     } else if (strcmp(verb, "free") == 0) {
@@ -422,7 +433,8 @@ static bool script_start(struct script *script, const struct scenario *scenario)
                                    .settle = script_settle,
                                    .note = script_note,
                                    .fence = script_fence,
-                                   .changing = script_changing};
+                                   .changing = script_changing,
+                                   .is_changing = script_is_changing};
 
     *script = (struct script){.now = 1000000, .where = scenario->name};
     script->config = (struct rooms_config){

@@ -104,6 +104,31 @@ static void test_counts_changes(void **state)
     assert_int_not_equal(unrelated, 7);
 }
 
+static void test_changing(void **state)
+{
+    struct fence **both = *state;
+    uint64_t changes = 0, seen = 0;
+
+    assert_true(fence_set(both[0], "room@muc", FENCE_ALONE, &changes));
+    assert_false(fence_is_changing(both[1], "room@muc", &seen));
+    assert_int_equal(seen, changes);
+    assert_true(may(both[0], "room@muc", FENCE_CHANGING));
+    assert_false(fence_is_changing(both[0], "room@muc", &seen)); /* another */
+    assert_true(fence_is_changing(both[1], "room@muc", &seen));
+    assert_false(fence_is_changing(both[1], "another@muc", &seen));
+    assert_false(may(both[1], "room@muc", FENCE_SHARED));
+    assert_false(may(both[1], "room@muc", FENCE_CHANGING));
+    assert_true(fence_is_changing(both[1], "room@muc", &seen));
+    assert_true(may(both[0], "room@muc", FENCE_ALONE));
+    assert_false(fence_is_changing(both[1], "room@muc", &seen));
+    /* Passed by: who was alone sees it as soon as nobody passes any more. */
+    assert_int_equal(fence_count_change(both[1], "room@muc"), changes + 1);
+    assert_true(fence_set(both[0], "room@muc", FENCE_CHANGING, &seen));
+    assert_int_equal(seen, changes + 1);
+    assert_true(may(both[0], "room@muc", FENCE_OPEN));
+    assert_false(fence_is_changing(both[1], "room@muc", &seen));
+}
+
 static void test_killed(void **state)
 {
     struct fence **both = *state;
@@ -280,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_is_in_the_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused_keeps_what_it_had, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_counts_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_changing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_replaced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_looks_every_other_second, set_up, tear_down),
