@@ -42,10 +42,8 @@ void stream_forget_join(struct stream *s)
     loop_undefer(s->proxy->loop, &s->settle);
     loop_undefer(s->proxy->loop, &s->addressed);
     s->join = 0;
-    s->probe = false;
-    s->join_is_settled = false;
-    s->proxy->owner_sets_held -= s->is_owner_set ? 1 : 0;
-    s->is_owner_set = false;
+    s->proxy->owner_sets_held -= s->held_for == HELD_FOR_JOINS ? 1 : 0;
+    s->held_for = HELD_NOT;
     free(s->held);
     free(s->held_room);
     s->held = s->held_room = NULL;

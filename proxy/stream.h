@@ -30,6 +30,15 @@ enum stream_state {
 /* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
 #define STREAM_STALL_MS 30000
 
+/* What a held stanza waits for. */
+enum held_for {
+    HELD_NOT,
+    HELD_FOR_ADDRESS, /* of a session resumed here: then it is looked at again */
+    HELD_FOR_VERDICT, /* a join, the rooms' */
+    HELD_SETTLED,     /* a join, for the end of the turn: its verdict is carried out */
+    HELD_FOR_JOINS,   /* a change of a room, until lobby users' joins arrived, see owner_set */
+};
+
 /* What a message of a client who is logged in may be made of, with that many bytes at most. */
 static inline struct parse_limits stream_message_limits(size_t bytes)
 {
@@ -81,22 +90,20 @@ struct stream {
     uint32_t resume_h; /* what the client said it has, in its own count */
     bool resume_is_ahead;     /* that is more than it was sent from here */
     bool resume_is_not_found; /* Prosody knows no session resume_id of this user's */
-    bool probe;        /* what is held waits for the address of a session resumed here */
     uint64_t probe_number; /* of the ping that asks, until what was held is answered or forwarded */
     bool is_probe_answered; /* and Prosody's side waits for what becomes of it */
     struct deferred addressed;
 
     /* A held join. */
     uint64_t join; /* its id, 0 when none is held */
-    bool join_is_settled;
     struct room_verdict verdict; /* its texts are fixed phrases, or verdict_reason */
     char verdict_reason[256];
-    char *held; /* the join itself */
+    char *held; /* the stanza itself */
+    enum held_for held_for;
     size_t held_len;
     char *held_room;
     enum applicant applicant;
     const char *applicant_reason;
-    bool is_owner_set; /* what is held is no join but a change of the room, see owner_set */
     struct deferred settle;
 
     struct {

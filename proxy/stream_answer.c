@@ -180,7 +180,8 @@ void stream_tick_answers(struct stream *s, int64_t now)
     if (s->state != STREAM_OPEN || !s->session)
         return;
     for (struct session_answer *at = s->session->answers; at; at = at->next) {
-        if (at->state == ANSWER_UNDECIDED && s->probe && now - at->since >= STREAM_PROBE_MS) {
+        if (at->state == ANSWER_UNDECIDED && s->held_for == HELD_FOR_ADDRESS &&
+            now - at->since >= STREAM_PROBE_MS) {
             stream_end(s, CLOSE_PROSODY_LOST, NOT_TOLD);
             return;
         }

@@ -30,7 +30,7 @@ const struct element *stream_parse_server(struct stream *s, const char *data, si
 
 void stream_go_on(struct stream *s)
 {
-    if (!s->awaits_bind && !s->awaits_resume && !s->awaits_key && !s->probe && !s->held)
+    if (!s->awaits_bind && !s->awaits_resume && !s->awaits_key && s->held_for == HELD_NOT)
         transport_go(s->client, TRANSPORT_HELD);
 }
 

@@ -254,7 +254,7 @@ void stream_ask_address(struct stream *s, const struct element *e, const char *d
         return;
     answer = session_find_answer(s->session, s->probe_number);
     answer->state = ANSWER_UNDECIDED;
-    s->probe = true;
+    s->held_for = HELD_FOR_ADDRESS;
     transport_stop(s->client, TRANSPORT_HELD);
 }
 
@@ -270,7 +270,7 @@ void stream_learn_address(struct stream *s, const char *data, size_t len)
     if (!to || !session_bind(s->session, to))
         return; /* to the bare address, say: the next one tells */
     stream_name(s);
-    if (s->probe)
+    if (s->held_for == HELD_FOR_ADDRESS)
         loop_defer(s->proxy->loop, &s->addressed);
 }
 
@@ -279,7 +279,7 @@ void stream_go_on_addressed(struct stream *s)
     char *held = s->held;
     size_t len = s->held_len;
 
-    if (s->state != STREAM_OPEN || !s->probe || !held)
+    if (s->state != STREAM_OPEN || s->held_for != HELD_FOR_ADDRESS || !held)
         return;
     s->held = NULL;
     stream_forget_join(s);

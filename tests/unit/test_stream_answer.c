@@ -90,7 +90,7 @@ static void ask(struct stream *s, struct session *session)
     assert_true(s->probe_number > 0);
     answer = session_find_answer(session, s->probe_number);
     answer->state = ANSWER_UNDECIDED;
-    s->probe = true;
+    s->held_for = HELD_FOR_ADDRESS;
 }
 
 /* Prosody's answer to the ping that went out. */
