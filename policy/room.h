@@ -5,7 +5,8 @@
  * answer it waited for, or with NULL to look again after anything else happened. Beside the steps, and
  * whatever the step, people are made members one by one (room_member.c).
  *
- *   room.c          the driver; what is known about the room's lobby
+ *   room.c          the driver, the idle room, failures
+ *   room_known.c    what is known about the room's lobby
  *   room_join.c     held joins: decided, settled, their deadlines
  *   room_people.c   sessions and occupants, as seen on clients' own streams
  *   room_member.c   affiliations, and the requests that make someone a member
@@ -274,6 +275,8 @@ void room_set_persistent(struct room *room, bool persistent);
 /* The room turned out not to exist. */
 void room_is_gone(struct room *room, int64_t now);
 
+/* room_known.c */
+#define ROOM_NEVER INT64_MIN
 void room_learn(struct room *room, enum lobby_state state, bool confirmed);
 void room_forget_state(struct room *room);
 /* session: on whose stream it was announced, or NULL. */
@@ -283,6 +286,8 @@ void room_members_only(struct room *room, bool has_lobbyroom, int64_t forwarded_
 void room_owner_set(struct room *room, bool finished, int64_t now);
 /* A client's own change is under way, and worth waiting for. */
 bool room_is_unsettled(const struct room *room);
+int64_t room_settled_by(const struct room *room); /* no longer so, at the latest */
+void room_count_owner_sets(struct room *room, int64_t now);
 void room_destroyed(struct room *room, int64_t now);
 
 /* room_fence.c */
