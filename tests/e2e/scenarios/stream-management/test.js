@@ -7,7 +7,7 @@ const test = require('node:test');
 const { soak } = require('../../soak/stream-management');
 const { freePorts } = require('../../lib/ports');
 const { scenario } = require('../../lib/scenario');
-const { NS, of, bare, error, joinStanza } = require('../../lib/stanza');
+const { NS, of, bare, error, formSubmit, joinStanza } = require('../../lib/stanza');
 const { Vestibule } = require('../../lib/vestibule');
 
 test('counts stay exact through random drops, kills and resumptions', { timeout: 60000 }, async () => {
@@ -163,6 +163,30 @@ scenario('stream-management', { recorder: true, expect: [/why=(PROSODY_LOST|BAD_
     await back.bind();
     await other.stop();
     await one.stop();
+  });
+
+  it('a moderator resumed where nothing is known of him turns no lobby off before a join on its way arrived', async () => {
+    const room = await d.room();
+    const port = await elsewhere();
+    const { client: old } = await resumable({ room, as: {}, name: 'host' });
+    await old.enter(room);
+    await (await d.focus()).makeModerator(room, old);
+    await (await d.asker(room, 'first', { via: 'vestibule', port })).enterLobby(room);
+    await old.ping();
+    await old.drop();
+    const { client: host, wire } = await resumeElsewhere(old, { room, as: {} });
+    await host.ping();
+    const { client: asker, wire: slow } = await d.recorded({ room, as: { lobby: true }, via: 'vestibule', port, name: 'asker' });
+    slow.keepBack();
+    const joined = asker.join(room, { nick: 'late' });
+    await slow.up.message('the join', (text) => text.includes(`${room}/late`));
+    host.raw(`<iq xmlns='jabber:client' type='set' id='off' to='${room}'>${formSubmit({ 'muc#roomconfig_membersonly': '0' })}</iq>`);
+    await (await d.guest(undefined, 'barrier', { via: 'vestibule', port })).ping();
+    const isForm = (text) => text.includes("id='off'");
+    assert.ok(!wire.up.messages.some(isForm), 'the form overtakes the join');
+    slow.release();
+    assert.ok(!(await joined).entered);
+    await host.waitFor('the answer', (el) => el.is('iq') && el.attrs.id === 'off');
   });
 
   it('a join sent again at an instance that knows nothing of the session', async () => {
