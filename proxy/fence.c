@@ -6,6 +6,7 @@
 #include "proxy/fence.h"
 
 #include "proxy/log.h"
+#include "proxy/state_path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,10 +26,9 @@
 #define OPENING_SHIFT 48
 
 struct fence {
+    char *state_file; /* as it is configured */
     char *name;
-    int file; /* -1: none */
-    dev_t device;
-    ino_t inode;
+    int file;          /* -1: none */
     uint64_t openings; /* of the file, and looks at one that does not work */
     int64_t check_at;
     char problem[FENCE_PROBLEM_MAX]; /* "": it works */
@@ -150,32 +150,38 @@ static bool try_out(struct fence *fence)
     return false;
 }
 
+/* A symbolic link may lead elsewhere than before. Out of memory: the name stays. */
+static void find_name(struct fence *fence)
+{
+    char *state_file = state_path_resolve(fence->state_file);
+    char *name = NULL;
+
+    if (state_file && asprintf(&name, "%s-rooms", state_file) >= 0) {
+        free(fence->name);
+        fence->name = name;
+    }
+    free(state_file);
+}
+
 /* Where there is no other, the one that is open stays in use: others may still have it too. */
 static bool open_file(struct fence *fence)
 {
-    struct stat is;
     int file = open(fence->name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-    if (file < 0 || fstat(file, &is) != 0) {
+    if (file < 0) {
         fails(fence, "cannot be opened", errno);
-        if (file >= 0)
-            close(file);
         return false;
     }
     if (fence->file >= 0)
         close(fence->file);
     fence->file = file;
-    fence->device = is.st_dev;
-    fence->inode = is.st_ino;
     return true;
 }
 
-static bool is_in_place(const struct fence *fence)
+static bool is_in_place(struct fence *fence)
 {
-    struct stat is;
-
-    return fence->file >= 0 && stat(fence->name, &is) == 0 && is.st_dev == fence->device &&
-           is.st_ino == fence->inode;
+    find_name(fence);
+    return fence->file >= 0 && !state_path_leads_elsewhere(fence->name, fence->file);
 }
 
 bool fence_tick(struct fence *fence, int64_t now)
@@ -269,8 +275,11 @@ struct fence *fence_new(const char *state_file)
     if (!fence)
         return NULL;
     fence->file = -1;
-    if (asprintf(&fence->name, "%s-rooms", state_file) < 0) {
-        free(fence);
+    fence->state_file = strdup(state_file);
+    if (fence->state_file)
+        find_name(fence);
+    if (!fence->name) {
+        fence_free(fence);
         return NULL;
     }
     if (open_file(fence))
@@ -284,6 +293,7 @@ void fence_free(struct fence *fence)
         return;
     if (fence->file >= 0)
         close(fence->file);
+    free(fence->state_file);
     free(fence->name);
     free(fence);
 }

@@ -31,6 +31,7 @@ struct state {
     int64_t retry_at, sweep_at;
     bool is_ending;
     unsigned openings; /* of which it was made good what is missing */
+    unsigned moves;    /* told */
     uv_work_t work;
     const struct state_callbacks *callbacks;
     void *ctx;
@@ -115,12 +116,24 @@ static void renew(struct state *s)
                  state_file_name(s->file));
 }
 
+static void note_move(struct state *s)
+{
+    unsigned moves = state_file_moves(s->file);
+
+    if (moves != s->moves)
+        log_line(LOG_LEVEL_WARN, TAG,
+                 "state.file %s was moved or removed: what is held is written anew in its place",
+                 state_file_name(s->file));
+    s->moves = moves;
+}
+
 static void worked(uv_work_t *request, int status)
 {
     struct state *s = request->data;
     struct state_change *change;
 
     s->is_hanging = false;
+    note_move(s);
     set_working(s);
     renew(s);
     STAILQ_CONCAT(&s->batch, &s->found);

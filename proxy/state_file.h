@@ -1,8 +1,9 @@
 /*
  * The state file itself: what the worker does with it. Blocking, no loop, no log.
  *
- * Each process that has it open has a slot, a byte it keeps locked in FILE-lock, and its rooms carry the
- * slot's number; so whoever finds the byte unlocked knows that the holder is gone, however it went.
+ * Each process that has it open has a slot, a byte of the file that it keeps locked, and its rooms carry the
+ * slot's number; so whoever finds the byte unlocked knows that the holder is gone, however it went. A process
+ * whose file was moved or removed leaves it, and has no slot in another before it looked for a free one there.
  */
 #pragma once
 
@@ -49,5 +50,7 @@ const char *state_file_problem(const struct state_file *f); /* "" when all is we
 const char *state_file_name(const struct state_file *f);
 /* How often it was opened: after the first time something may be missing in it, or too much. */
 unsigned state_file_openings(const struct state_file *f);
+/* How often it was another file, or none, that was found in its place. */
+unsigned state_file_moves(const struct state_file *f);
 /* Of any thread. */
 bool state_file_is_shared(const struct state_file *f);

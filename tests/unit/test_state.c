@@ -5,6 +5,7 @@
 
 #include "proxy/log.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -331,6 +332,144 @@ static void test_all_removed(void **ctx)
     removed("*");
 }
 
+static void hold_one_room(void)
+{
+    struct state *state = open_state();
+
+    assert_true(state_hold(state, "a@r", NULL, NULL));
+    state_free(state);
+}
+
+static int is_two(void *ctx, int columns, char **values, char **names)
+{
+    assert_string_equal(values[0], "2");
+    return 0;
+}
+
+static void hold_a(struct state *state)
+{
+    assert_true(state_hold(state, "a@r", NULL, NULL));
+    state_waiting(state, "a@r", true);
+}
+
+/* Another begins in its place before the one who has it open has looked. */
+static void test_moved_away(void **ctx)
+{
+    struct state *one = open_state();
+    struct state *other;
+    char command[800];
+
+    hold_a(one);
+    settle();
+    snprintf(command, sizeof command, "mkdir %s/old && mv %s* %s/old", folder, file, folder);
+    assert_int_equal(system(command), 0);
+    other = open_state();
+    hold_b(other);
+    settle();
+    renews = hold_a;
+    renewed = one;
+    tick(one);
+    assert_int_equal(renewals, 1);
+    assert_true(state_is_shared(one));
+    assert_true(state_is_shared(other));
+    tick(other);
+    tick(one);
+    assert_string_equal(found, ""); /* both live */
+    assert_true(state_part(other, "a@r", on_done, NULL));
+    settle();
+    assert_int_equal(handed_over, 1);
+    state_free(one);
+    found[0] = '\0';
+    tick(other);
+    assert_string_equal(found, "a@r ");
+    state_free(other);
+}
+
+/* And the file that was there comes back, with what was in it. */
+static void test_moved_back(void **ctx)
+{
+    struct state *one = open_state();
+    char command[800];
+
+    hold_a(one);
+    settle();
+    snprintf(command, sizeof command, "mkdir %s/old && mv %s* %s/old", folder, file, folder);
+    assert_int_equal(system(command), 0);
+    renews = hold_b;
+    renewed = one;
+    tick(one);
+    snprintf(command, sizeof command, "rm %s* && mv %s/old/* %s", file, folder, folder);
+    assert_int_equal(system(command), 0);
+    tick(one);
+    assert_int_equal(renewals, 2);
+    assert_string_equal(found, "a@r ");
+    state_free(one);
+    one = open_state();
+    assert_string_equal(found, "a@r b@r ");
+    state_free(one);
+}
+
+static void test_other_names(void **ctx)
+{
+    static const char *const links[] = {"ln -s state.db", "ln -s ../$(basename $PWD)/state.db"};
+    char command[512], real[sizeof file];
+
+    snprintf(real, sizeof real, "%s", file);
+    for (size_t i = 0; i < 2; i++) {
+        struct state *one, *other;
+
+        snprintf(command, sizeof command, "cd %s && rm -f link && %s link", folder, links[i]);
+        assert_int_equal(system(command), 0);
+        snprintf(file, sizeof file, "%s", real);
+        one = open_state();
+        hold_a(one);
+        settle();
+        snprintf(file, sizeof file, "%s/link", folder);
+        other = open_state();
+        assert_string_equal(found, "");
+        assert_true(state_is_shared(one));
+        assert_true(state_is_shared(other));
+        assert_true(state_part(other, "a@r", on_done, NULL));
+        settle();
+        assert_int_equal(handed_over, 1);
+        handed_over = 0;
+        state_free(other);
+        state_release(one, "a@r");
+        state_free(one);
+    }
+}
+
+/* Its slots were in a file of their own. */
+static void test_older_version(void **ctx)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    char lock_name[sizeof file + 8];
+    struct state *state;
+    sqlite3 *db = NULL;
+    int lock_file;
+
+    hold_one_room();
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    snprintf(lock_name, sizeof lock_name, "%s-lock", file);
+    lock_file = open(lock_name, O_CREAT | O_RDWR, 0600);
+    assert_int_equal(fcntl(lock_file, F_OFD_SETLK, &lock), 0);
+    state = open_state();
+    assert_non_null(strstr(state_problem(state), "an older Vestibule has it open"));
+    assert_string_equal(found, "");
+    close(lock_file);
+    now += STATE_RETRY_MS;
+    tick(state);
+    assert_true(state_is_working(state));
+    assert_string_equal(found, "a@r ");
+    assert_int_not_equal(access(lock_name, F_OK), 0);
+    state_free(state);
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version", is_two, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
 /* A disk that takes its time takes the worker's, not the loop's. */
 static void on_turn(uv_idle_t *idle)
 {
@@ -524,14 +663,6 @@ static void test_found_with_the_file(void **ctx)
     state_free(state);
 }
 
-static void hold_one_room(void)
-{
-    struct state *state = open_state();
-
-    assert_true(state_hold(state, "a@r", NULL, NULL));
-    state_free(state);
-}
-
 static void test_no_memory_for_what_is_found(void **ctx)
 {
     struct state *state;
@@ -610,6 +741,10 @@ int main(void)
         cmocka_unit_test_setup(test_full_disk, set_up),
         cmocka_unit_test_setup(test_removed, set_up),
         cmocka_unit_test_setup(test_all_removed, set_up),
+        cmocka_unit_test_setup(test_moved_away, set_up),
+        cmocka_unit_test_setup(test_moved_back, set_up),
+        cmocka_unit_test_setup(test_other_names, set_up),
+        cmocka_unit_test_setup(test_older_version, set_up),
         cmocka_unit_test_setup(test_slow_disk, set_up),
         cmocka_unit_test_setup(test_given_up, set_up),
         cmocka_unit_test_setup(test_ends_with_work, set_up),
