@@ -72,6 +72,7 @@ enum room_note_kind {
     ROOM_RELEASED,       /* destroyed by us, empty */
     ROOM_HANDED_OVER,    /* to another instance, whose people wait for it */
     ROOM_GIVEN_BACK,     /* no longer persistent: Prosody ends it with its last occupant */
+    ROOM_LEFT,           /* persistent, to the next start, as somebody waits for it */
     ROOM_FORGOTTEN,      /* held persistent, found gone */
     ROOM_FAILED,         /* a step failed; text says which and why */
     ROOM_GRANTED,

@@ -187,6 +187,7 @@ struct room {
     bool was_persistent; /* before the submit under way */
     bool adopted;        /* by an earlier run */
     int64_t adopted_at;
+    bool was_unsettled; /* and we were to stop: nobody knows yet who waits for it */
 
     TAILQ_HEAD(, occupant) occupants;
     struct occupant *teller; /* of a change others still await; NULL: our own change, or nobody */
@@ -236,7 +237,7 @@ struct rooms {
     bool no_lobby_is_told;
     int64_t no_lobby_until; /* Prosody makes none, for all we know: none is turned on before */
     bool stopping;
-    bool handing_over; /* another process goes on with the rooms */
+    enum rooms_heir heir; /* when stopping */
     size_t persistent;
     size_t strangers; /* sessions that may be in any room */
     int64_t next; /* nothing is due before */
@@ -433,6 +434,10 @@ enum step_result step_undoing(struct room *room, const struct room_answer *answe
 
 /* room_release.c */
 bool release_wanted(const struct room *room);
+/* Adopted, and who waits for it may be still to come, or to be seen. */
+bool release_is_unsettled(const struct room *room, int64_t now);
+/* Stopping: another process goes on with the room. */
+bool release_is_left_to_heir(const struct room *room);
 /* Keeps the release's own clock; true when it is time to look whether the room is empty. */
 bool release_is_due(struct room *room, int64_t now);
 int64_t release_due(const struct room *room);

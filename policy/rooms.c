@@ -543,16 +543,20 @@ enum lobby_state rooms_state(const struct rooms *rooms, const char *room_name)
     return room == NULL ? LOBBY_UNKNOWN : room->state;
 }
 
-void rooms_shutdown(struct rooms *rooms, bool hand_over, int64_t now)
+void rooms_shutdown(struct rooms *rooms, enum rooms_heir heir, int64_t now)
 {
     struct room *room, *next;
 
     rooms->stopping = true;
-    rooms->handing_over = hand_over;
+    rooms->heir = heir;
     for (room = TAILQ_FIRST(&rooms->list); room != NULL; room = next) {
         next = TAILQ_NEXT(room, link);
         while (!TAILQ_EMPTY(&room->held)) {
             join_fail(TAILQ_FIRST(&room->held), "the proxy is shutting down", now);
+        }
+        room->was_unsettled = release_is_unsettled(room, now);
+        if (room->persistent && heir == ROOMS_HEIR_NEXT && release_is_left_to_heir(room)) {
+            room_note(room, ROOM_LEFT, NULL, NULL, 0, 0);
         }
         room->release_at = 0;
         room_run(room, NULL, now);

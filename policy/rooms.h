@@ -104,7 +104,13 @@ void rooms_each_kept(const struct rooms *rooms,
 size_t rooms_count(const struct rooms *rooms);
 size_t rooms_persistent_count(const struct rooms *rooms);
 enum lobby_state rooms_state(const struct rooms *rooms, const char *room);
+/* Who knows of the persistent rooms when this process is gone. */
+enum rooms_heir {
+    ROOMS_HEIR_NONE,
+    ROOMS_HEIR_NEXT,    /* a process that is still to be started: rooms_adopt */
+    ROOMS_HEIR_RUNNING, /* another that runs already */
+};
 /* Shutting down: every held join is settled as on_failure says; persistent rooms with people inside
- * are given back to Prosody, the others destroyed, with whoever waits in their lobby. hand_over: they
- * are left as they are, to another process that knows of them. */
-void rooms_shutdown(struct rooms *rooms, bool hand_over, int64_t now);
+ * are given back to Prosody, the others destroyed, with whoever waits in their lobby. They are left as they
+ * are to an heir who runs, and to the next where somebody waits, or may, who can resume his session there. */
+void rooms_shutdown(struct rooms *rooms, enum rooms_heir heir, int64_t now);

@@ -74,6 +74,7 @@ static void on_note(void *ctx, const struct room_note *note)
         [ROOM_RELEASED] = {LOG_LEVEL_INFO, "room is empty and was destroyed"},
         [ROOM_HANDED_OVER] = {LOG_LEVEL_INFO, "room is held by another instance from now on"},
         [ROOM_GIVEN_BACK] = {LOG_LEVEL_INFO, "room is given back to Prosody"},
+        [ROOM_LEFT] = {LOG_LEVEL_INFO, "room is left to the next start, as somebody waits for it"},
         [ROOM_FORGOTTEN] = {LOG_LEVEL_INFO, "room is gone and forgotten"},
         [ROOM_FAILED] = {LOG_LEVEL_WARN, "room request failed"},
         [ROOM_GRANTED] = {LOG_LEVEL_DEBUG, "member made"},

@@ -94,12 +94,22 @@ static size_t share(const struct proxy *p, int64_t now)
     return due > p->stop.closed ? due - p->stop.closed : 0;
 }
 
+/* What is not in the state file nobody would know of. */
+static enum rooms_heir heir(const struct proxy *p)
+{
+    if (!p->state)
+        return ROOMS_HEIR_NONE;
+    if (state_is_shared(p->state))
+        return ROOMS_HEIR_RUNNING;
+    return state_is_working(p->state) ? ROOMS_HEIR_NEXT : ROOMS_HEIR_NONE;
+}
+
 static void drain(struct proxy *p, int64_t now)
 {
     p->stop.closed += close_some(p, share(p, now), now);
     if (p->streams_len > 0 && now < p->stop.deadline)
         return;
-    rooms_shutdown(p->rooms, p->state && state_is_shared(p->state), now);
+    rooms_shutdown(p->rooms, heir(p), now);
     log_line(LOG_LEVEL_DEBUG, TAG, "%zu streams were closed, %zu are left", p->stop.closed,
              p->streams_len);
     enter(p, STOP_ROOMS, now, ROOMS_MS);

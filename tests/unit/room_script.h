@@ -14,7 +14,8 @@
  *   104 [NAME] | info on|off|broken | destroyed | owner begin|end | adopt
  *   strangers COUNT                sessions that may be in any room
  *   suspend NAME MS | resume NAME | gone NAME
- *   shutdown | many MAX            rooms_max
+ *   shutdown [next|running]        who knows of the rooms then
+ *   many MAX                       rooms_max
  *   taken | shared | free          another instance has the room alone, shares it, is out of it
  *   told                           has it alone and has told Prosody
  *   changed                        and changed it
@@ -29,7 +30,7 @@
  *   create[+] destroy
  *                                  requests: members-only off; persistent on, off
  *   NAME> | NAME!CONDITION         settled: forwarded, refused
- *   *on:COUNT *repaired *created *released *given *forgotten *failed *granted:NAME *no lobby *undone
+ *   *on:COUNT *repaired *created *released *given *left *forgotten *failed *granted:NAME *no lobby *undone
  *                                  notes
  */
 #pragma once
@@ -175,7 +176,7 @@ static uint64_t script_changing(void *ctx, const char *room)
 static void script_note(void *ctx, const struct room_note *note)
 {
     static const char *const kinds[] = {"on",         "repaired", "created",   "released",
-                                        "handed over", "given",   "forgotten", "failed",
+                                        "handed over", "given",   "left", "forgotten", "failed",
                                         "granted",    "no lobby", "undone"};
     struct script *script = ctx;
 
@@ -371,7 +372,11 @@ static bool script_room(struct script *script, const char *verb, const char *res
     } else if (strcmp(verb, "adopt") == 0) {
         assert_true(rooms_adopt(rooms, ROOM, script->now));
     } else if (strcmp(verb, "shutdown") == 0) {
-        rooms_shutdown(rooms, false, script->now);
+        rooms_shutdown(rooms,
+                       strcmp(rest, "next") == 0      ? ROOMS_HEIR_NEXT
+                       : strcmp(rest, "running") == 0 ? ROOMS_HEIR_RUNNING
+                                                      : ROOMS_HEIR_NONE,
+                       script->now);
     } else if (strcmp(verb, "taken") == 0) {
         script->other = FENCE_ALONE;
     } else if (strcmp(verb, "told") == 0) {
