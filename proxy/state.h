@@ -48,6 +48,7 @@ void state_free(struct state *state);
 enum state_outcome {
     STATE_DONE,
     STATE_HANDED_OVER, /* by state_part: another process holds the room now */
+    STATE_LATER,       /* by state_part: the file is another since a moment ago, not all have written yet */
     STATE_UNWRITTEN,   /* the file cannot be written; it was said why */
 };
 typedef void (*state_done)(void *ctx, enum state_outcome outcome);
@@ -57,7 +58,7 @@ typedef void (*state_done)(void *ctx, enum state_outcome outcome);
 bool state_hold(struct state *state, const char *room, state_done done, void *ctx)
     __attribute__((warn_unused_result));
 /* Before a room is destroyed: STATE_DONE where nobody else has people waiting for it, and
- * STATE_HANDED_OVER where somebody has, who holds it from now on. */
+ * STATE_HANDED_OVER where somebody has, who holds it from now on; STATE_LATER: to be asked again. */
 bool state_part(struct state *state, const char *room, state_done done, void *ctx)
     __attribute__((warn_unused_result));
 /* Takes a room out: at once, or when the file can be written again. */

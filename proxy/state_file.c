@@ -26,6 +26,8 @@
 #define VERSION 2
 #define SEPARATE_LOCKS_VERSION 1 /* whose slots were in a file beside it */
 #define SLOTS_MAX 1024
+/* Others look at every sweep whether the file was moved: after so many of ours all have. */
+#define MOVE_SWEEPS 3
 #define SLOTS_FROM (INT64_C(1) << 62) /* SQLite locks around 2^30 */
 #define NO_SLOT (-1)
 
@@ -35,6 +37,7 @@ struct state_file {
     _Atomic int lock; /* descriptor; -1: none. The loop's side asks by it who lives */
     int slot;
     unsigned openings, moves;
+    unsigned sweeps; /* since the last move */
     char problem[256];
 };
 
@@ -227,6 +230,7 @@ static void leave_moved(struct state_file *f)
     f->lock = -1;
     f->slot = NO_SLOT;
     f->moves++;
+    f->sweeps = 0;
 }
 
 /* A change with the slot's number as ?1 and the room as ?2. */
@@ -372,6 +376,10 @@ static bool carry_out(struct state_file *f, struct state_changes *ret_found,
                          " ON CONFLICT (jid) DO UPDATE SET holder = ?1, taken = 1",
                          change->room);
     case STATE_PART:
+        if (f->moves > 0 && f->sweeps < MOVE_SWEEPS) {
+            change->outcome = STATE_LATER;
+            return true;
+        }
         return for_others(f, "SELECT holder FROM waiting WHERE holder <> ?1 AND jid = ?2", change,
                           hand_over);
     case STATE_RELEASE:
@@ -381,6 +389,7 @@ static bool carry_out(struct state_file *f, struct state_changes *ret_found,
     case STATE_WAITING_NO_MORE:
         return write_row(f, "DELETE FROM waiting WHERE holder = ?1 AND jid = ?2", change->room);
     case STATE_SWEEP:
+        f->sweeps++;
         return sweep(f, ret_found, change);
     case STATE_FOUND:
         return true;

@@ -118,6 +118,8 @@ static void on_parted(void *ctx, enum state_outcome outcome)
     t->deadline = INT64_MAX;
     if (outcome == STATE_HANDED_OVER)
         task_done(t, ANSWER_ERROR, "handed-over");
+    else if (outcome == STATE_LATER)
+        task_done(t, ANSWER_UNSENT, NULL);
     else
         task_send(t);
 }

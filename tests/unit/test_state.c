@@ -25,7 +25,7 @@ static int64_t now;
 static char folder[] = "/tmp/vestibule-state-XXXXXX";
 static char file[256];
 static char found[512];
-static int written, unwritten, handed_over;
+static int written, unwritten, handed_over, later;
 
 uv_loop_t *loop_uv(struct loop *loop)
 {
@@ -64,6 +64,7 @@ static void on_done(void *ctx, enum state_outcome outcome)
     written += outcome == STATE_DONE;
     unwritten += outcome == STATE_UNWRITTEN;
     handed_over += outcome == STATE_HANDED_OVER;
+    later += outcome == STATE_LATER;
 }
 
 static void settle(void)
@@ -149,7 +150,7 @@ static int set_up(void **ctx)
 
     snprintf(command, sizeof command, "rm -rf %s && mkdir -m 700 %s", folder, folder);
     snprintf(file, sizeof file, "%s/state.db", folder);
-    written = unwritten = handed_over = renewals = 0;
+    written = unwritten = handed_over = later = renewals = 0;
     renews = NULL;
     now = 0;
     answer = STATE_FOUND_TAKEN;
@@ -382,6 +383,39 @@ static void test_moved_away(void **ctx)
     found[0] = '\0';
     tick(other);
     assert_string_equal(found, "a@r ");
+    state_free(other);
+}
+
+/* Who notices it first does not know yet who waits at others. */
+static void test_moved_and_parted(void **ctx)
+{
+    struct state *one = open_state();
+    struct state *other = open_state();
+    char command[800];
+
+    hold_a(one);
+    hold_b(other);
+    settle();
+    snprintf(command, sizeof command, "mkdir %s/old && mv %s* %s/old", folder, file, folder);
+    assert_int_equal(system(command), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_true(state_part(other, "a@r", on_done, NULL));
+        settle();
+        tick(other);
+    }
+    assert_int_equal(later, 2);
+    renews = hold_a;
+    renewed = one;
+    tick(one);
+    renews = NULL;
+    for (int i = 0; i < 2; i++)
+        tick(other);
+    assert_true(state_part(other, "a@r", on_done, NULL));
+    settle();
+    assert_int_equal(later, 2);
+    assert_int_equal(handed_over, 1);
+    assert_int_equal(written, 0);
+    state_free(one);
     state_free(other);
 }
 
@@ -742,6 +776,7 @@ int main(void)
         cmocka_unit_test_setup(test_removed, set_up),
         cmocka_unit_test_setup(test_all_removed, set_up),
         cmocka_unit_test_setup(test_moved_away, set_up),
+        cmocka_unit_test_setup(test_moved_and_parted, set_up),
         cmocka_unit_test_setup(test_moved_back, set_up),
         cmocka_unit_test_setup(test_other_names, set_up),
         cmocka_unit_test_setup(test_older_version, set_up),
