@@ -26,7 +26,8 @@
 #define VERSION 2
 #define SEPARATE_LOCKS_VERSION 1 /* whose slots were in a file beside it */
 #define SLOTS_MAX 1024
-/* Others look at every sweep whether the file was moved: after so many of ours all have. */
+/* Others look at every sweep whether the file was moved: who has it open still has looked after so
+ * many of ours. */
 #define MOVE_SWEEPS 3
 #define SLOTS_FROM (INT64_C(1) << 62) /* SQLite locks around 2^30 */
 #define NO_SLOT (-1)
@@ -37,7 +38,7 @@ struct state_file {
     _Atomic int lock; /* descriptor; -1: none. The loop's side asks by it who lives */
     int slot;
     unsigned openings, moves;
-    unsigned sweeps; /* since the last move */
+    unsigned sweeps_to_wait; /* after a move */
     char problem[256];
 };
 
@@ -225,12 +226,12 @@ static void leave_moved(struct state_file *f)
 {
     if (f->lock < 0 || !state_path_leads_elsewhere(f->name, f->lock))
         return;
+    f->sweeps_to_wait = state_file_is_shared(f) ? MOVE_SWEEPS : 0;
     close_database(f);
     close(f->lock);
     f->lock = -1;
     f->slot = NO_SLOT;
     f->moves++;
-    f->sweeps = 0;
 }
 
 /* A change with the slot's number as ?1 and the room as ?2. */
@@ -376,7 +377,7 @@ static bool carry_out(struct state_file *f, struct state_changes *ret_found,
                          " ON CONFLICT (jid) DO UPDATE SET holder = ?1, taken = 1",
                          change->room);
     case STATE_PART:
-        if (f->moves > 0 && f->sweeps < MOVE_SWEEPS) {
+        if (f->sweeps_to_wait > 0) {
             change->outcome = STATE_LATER;
             return true;
         }
@@ -389,7 +390,7 @@ static bool carry_out(struct state_file *f, struct state_changes *ret_found,
     case STATE_WAITING_NO_MORE:
         return write_row(f, "DELETE FROM waiting WHERE holder = ?1 AND jid = ?2", change->room);
     case STATE_SWEEP:
-        f->sweeps++;
+        f->sweeps_to_wait -= f->sweeps_to_wait > 0;
         return sweep(f, ret_found, change);
     case STATE_FOUND:
         return true;

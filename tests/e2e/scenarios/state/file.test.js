@@ -9,8 +9,10 @@ const { scenario } = require('../../lib/scenario');
 const { Vestibule } = require('../../lib/vestibule');
 const { freePorts } = require('../../lib/ports');
 const { Tally } = require('../../lib/tally');
+const { of } = require('../../lib/stanza');
 
 const SAID = /\[state\] state\.file .*until then no room is kept/;
+const MOVED = /\[state\] state\.file .* was moved or removed: what is held is written anew/;
 const folder = (d) => path.join(d.dir, 'vestibule');
 const file = (d) => path.join(folder(d), 'state.db');
 const sql = (d, text) => execFileSync('sqlite3', [file(d), text], { encoding: 'utf8' });
@@ -26,7 +28,7 @@ const ACCOUNT = { stall: 7000, grace: 25000 };
 // The instances' locks are in a file beside it, which has the same fate (the next describe).
 const ROOMS = /state\.db-rooms (cannot be|was moved or removed)/;
 
-scenario('a state file that is of no use', { expect: [SAID, ROOMS, /a row that is no room: taken out/, /a room that is none of xmpp\.muc/], timeout: 300000 }, (d, it) => {
+scenario('a state file that is of no use', { expect: [SAID, MOVED, ROOMS, /a row that is no room: taken out/, /a room that is none of xmpp\.muc/], timeout: 300000 }, (d, it) => {
   // A lobby is turned on: whether the room is kept.
   async function isKept() {
     const room = await d.room();
@@ -154,7 +156,61 @@ scenario('a state file that is of no use', { expect: [SAID, ROOMS, /a row that i
   });
 });
 
-scenario('two processes on one state file', {}, (d, it) => {
+scenario('two processes on one state file', { expect: [MOVED, ROOMS] }, (d, it) => {
+  async function second(config = {}) {
+    const [port] = await freePorts(1);
+    return new Vestibule({ dir: d.folder(`other${port}`), domain: d.domain, port, upstream: d.prosody.url },
+      { state: { file: file(d) }, ...config }).start();
+  }
+  // One waits at the first, nobody is inside. The second, which runs for as long as what was found is left alone
+  // and longer, must not end the room.
+  async function waitsOn(take, config) {
+    const room = await d.room();
+    const asker = await d.asker(room, 'waiter');
+    const lobby = await asker.enterLobby(room);
+    await (await d.focus()).leaveRoom(room);
+    const foundNothing = new RegExp(`was held when .* room=${room}`);
+    await take();
+    const other = await second(config);
+    try {
+      // The rest would be a wait for nothing to happen: what the second knows is in the file at once.
+      const held = sql(d, `SELECT count(*), (SELECT count(*) FROM waiting WHERE jid = '${room}') FROM room WHERE jid = '${room}'`);
+      assert.equal(held.trim(), '1|1', 'the room and who waits for it');
+      assert.equal(sql(d, 'SELECT count(DISTINCT holder) FROM room').trim(), '1');
+      const own = await d.room();
+      const here = await d.connect({ via: 'vestibule', port: other.port, room: own, as: { lobby: true }, name: 'here' });
+      await here.enterLobby(own);
+      assert.equal(sql(d, 'SELECT count(DISTINCT holder) FROM room').trim(), '2', 'each has a slot of its own');
+      await (await d.focus()).leaveRoom(own);
+      await here.close();
+      await other.waitForLog(new RegExp(`destroyed room=${own}`), { timeout: 30000 });
+      assert.ok(!other.lines.some((line) => foundNothing.test(line)), 'it took what another holds');
+      await asker.ping();
+      assert.ok(!asker.heard(of.left(`${lobby}/${asker.nick}`)), 'the waiter was put out');
+    } finally {
+      assert.deepEqual(await other.stop(d.options.expect), []);
+    }
+    await asker.close();
+    await d.vestibule.waitForLog(new RegExp(`destroyed room=${room}`), { timeout: 30000 });
+  }
+
+  it('its files are moved away while one has them open, and another is started', () => waitsOn(async () => {
+    const from = d.vestibule.lines.length;
+    fs.mkdirSync(path.join(folder(d), 'old'));
+    for (const name of fs.readdirSync(folder(d))) {
+      if (name.startsWith('state.db')) fs.renameSync(path.join(folder(d), name), path.join(folder(d), 'old', name));
+    }
+    await d.vestibule.waitForLog(MOVED, { from });
+  }));
+
+  it('the other knows it by a symbolic link', async () => {
+    const link = path.join(d.folder('link'), 'state.db');
+    fs.mkdirSync(path.dirname(link), { recursive: true });
+    fs.symlinkSync(file(d), link);
+    await waitsOn(() => {}, { state: { file: link } });
+    assert.deepEqual(fs.readdirSync(path.dirname(link)), ['state.db'], 'nothing is made beside the link');
+  });
+
   it('what one leaves when it is killed, the other finds, and ends', async (t) => {
     const [port] = await freePorts(1);
     const other = new Vestibule({ dir: d.folder('other'), domain: d.domain, port, upstream: d.prosody.url },
