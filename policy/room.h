@@ -209,6 +209,7 @@ struct room {
 
     /* Between instances (room_fence.c). */
     enum room_fence fence;
+    bool wishes;         /* asked for ALONE since: others share it no more, had or not */
     uint64_t changes;    /* its number when we last looked */
     bool is_fenced_off;  /* another instance is in the way: looked at again soon */
     int64_t alone_since; /* wished for and not had yet; NOT_WISHED */
@@ -301,8 +302,8 @@ enum fence_result {
 /* Before joins are decided and forwarded. One that is not to be had in time is gone without, unless the
  * other has told Prosody already. */
 enum fence_result fence_share(struct room *room, int64_t now);
-/* Before the room is changed. One that cannot be had in time is gone without: who is in the way may
- * hang. */
+/* Before the room is changed. Others send no more joins meanwhile, unless it can wait. One that cannot be
+ * had in time is gone without: who is in the way may hang. */
 enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now);
 /* Right before Prosody is told, by who was alone since he found out what to tell. False: another passed
  * meanwhile and lets people in, so all is to be found out anew. True: nobody passes any more. */

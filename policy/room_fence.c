@@ -6,6 +6,10 @@
  * The thing to know: what an instance knows of a room is worth nothing once another has changed it;
  * the number of changes says so at the moment when a join is let through.
  *
+ * Who wishes to change the room keeps the others from sending more joins on their way, and waits
+ * for those that are, but not for long: a client that does not read keeps his on the way for as
+ * long as he likes. He may be thrown out then; who comes later is held.
+ *
  * One that hangs holds what it has. So who has waited for long passes it by, and counts that as a
  * change: whoever was alone looks, right before he tells Prosody, whether he still is. Once he has
  * told it, nobody passes.
@@ -13,7 +17,8 @@
 #include "policy/room.h"
 
 #define LOOK_AGAIN_MS 20
-#define WAIT_MS 2000     /* for one that may hang */
+#define PASS_MS 2000     /* for one that may hang */
+#define ON_WAY_MS 1000   /* for joins that may never land; shorter: there is time to tell Prosody */
 #define STAND_OFF_MS 200 /* in which who passed by us sees that we are there */
 
 /* True: what was known of its state is not any more. */
@@ -32,21 +37,31 @@ static bool look(struct room *room, uint64_t changes)
     return was_known;
 }
 
-static enum fence_result fence(struct room *room, enum room_fence wanted)
+static enum fence_result ask(struct room *room, enum room_fence wanted)
 {
     const struct room_actions *actions = &room->rooms->actions;
     uint64_t changes = room->changes;
 
-    if (room->fence == wanted || actions->fence == NULL) {
+    if (actions->fence == NULL) {
         room->fence = wanted;
         return FENCE_GIVEN;
     }
+    room->wishes = wanted >= FENCE_ALONE;
     if (!actions->fence(actions->ctx, room->name, wanted, &changes)) {
+        if (room->fence == FENCE_CHANGING) {
+            room->fence = FENCE_OPEN; /* others shared it all the time */
+        }
         room->is_fenced_off = true;
         return FENCE_REFUSED;
     }
     room->fence = wanted;
     return wanted != FENCE_OPEN && look(room, changes) ? FENCE_GIVEN_CHANGED : FENCE_GIVEN;
+}
+
+static enum fence_result fence(struct room *room, enum room_fence wanted)
+{
+    return room->fence == wanted && room->wishes == (wanted >= FENCE_ALONE) ? FENCE_GIVEN
+                                                                            : ask(room, wanted);
 }
 
 /* Whether joins go on though another has the room alone. Counted before the second look: either he
@@ -59,7 +74,7 @@ static bool pass(struct room *room, int64_t now)
     if (room->refused_since == NOT_WISHED) {
         room->refused_since = now;
     }
-    if (actions->is_changing == NULL || now - room->refused_since < WAIT_MS ||
+    if (actions->is_changing == NULL || now - room->refused_since < PASS_MS ||
         actions->is_changing(actions->ctx, room->name, &changes)) {
         return false;
     }
@@ -87,7 +102,9 @@ static enum fence_result still(struct room *room)
 
 enum fence_result fence_share(struct room *room, int64_t now)
 {
-    enum fence_result result = room->fence == FENCE_OPEN ? fence(room, FENCE_SHARED) : still(room);
+    /* One that is had already too: another may wish to be alone by now. */
+    enum fence_result result =
+        room->fence < FENCE_ALONE && !room->wishes ? ask(room, FENCE_SHARED) : still(room);
 
     if (result == FENCE_REFUSED) {
         return pass(room, now) ? FENCE_GIVEN : FENCE_REFUSED;
@@ -111,10 +128,14 @@ enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now)
         return result;
     }
     room->is_fenced_off = true;
+    if (can_wait) {
+        room->alone_since = NOT_WISHED; /* holds nobody up */
+        return FENCE_REFUSED;
+    }
     if (room->alone_since == NOT_WISHED) {
         room->alone_since = room->refused_since == NOT_WISHED ? now : room->refused_since;
     }
-    if (can_wait || now - room->alone_since < WAIT_MS) {
+    if (now - room->alone_since < ON_WAY_MS) {
         return FENCE_REFUSED;
     }
     room->alone_since = NOT_WISHED;
@@ -125,7 +146,7 @@ bool fence_keeps(struct room *room, int64_t now)
 {
     uint64_t changes = room->changes;
 
-    if (room->fence != FENCE_ALONE || room->rooms->actions.fence == NULL) {
+    if (!room->wishes) {
         return true;
     }
     (void)fence(room, FENCE_CHANGING);
@@ -139,7 +160,7 @@ bool fence_keeps(struct room *room, int64_t now)
 
 void fence_telling(struct room *room)
 {
-    if (room->fence == FENCE_ALONE) {
+    if (room->wishes) {
         (void)fence(room, FENCE_CHANGING);
     }
     fence_changing(room);
@@ -187,6 +208,8 @@ void fence_settle(struct room *room, bool is_changing)
         (void)fence(room, FENCE_CHANGING);
     } else if (is_changing || room->owner_sets > 0) {
         (void)fence(room, FENCE_ALONE); /* a moderator's change is under way whether or not */
+    } else if (room->wishes && room->step == ROOM_IDLE && room->alone_since != NOT_WISHED) {
+        return; /* what it has, and that others wait for it */
     } else if (has_joins_on_way(room)) {
         (void)fence(room, FENCE_SHARED);
     } else {
@@ -208,9 +231,13 @@ void rooms_fence_anew(struct rooms *rooms)
 
     TAILQ_FOREACH(room, &rooms->list, link)
     {
-        if (room->fence != FENCE_OPEN && actions->fence != NULL &&
-            !actions->fence(actions->ctx, room->name, room->fence, &room->changes)) {
-            room->fence = FENCE_OPEN;
+        enum room_fence wanted =
+            room->wishes && room->fence < FENCE_ALONE ? FENCE_ALONE : room->fence;
+
+        if (wanted != FENCE_OPEN && actions->fence != NULL) {
+            bool is_given = actions->fence(actions->ctx, room->name, wanted, &room->changes);
+
+            room->fence = is_given ? wanted : FENCE_OPEN;
         }
     }
 }
@@ -218,7 +245,7 @@ void rooms_fence_anew(struct rooms *rooms)
 int64_t fence_due(const struct room *room, int64_t now)
 {
     bool is_wanted = !TAILQ_EMPTY(&room->held) || !TAILQ_EMPTY(&room->in_flight) ||
-                     room->persistent || room->owner_sets > 0;
+                     room->persistent || room->owner_sets > 0 || room->alone_since != NOT_WISHED;
 
     return room->is_fenced_off && is_wanted ? now + LOOK_AGAIN_MS : INT64_MAX;
 }

@@ -151,6 +151,9 @@ void joins_fail(struct room *room, bool all, const char *reason, int64_t now)
 {
     struct join *join, *next;
 
+    if (!TAILQ_EMPTY(&room->held) && fence_share(room, now) == FENCE_REFUSED) {
+        return; /* another instance changes it, and may have none of it: everyone waits */
+    }
     for (join = TAILQ_FIRST(&room->held); join != NULL; join = next) {
         next = TAILQ_NEXT(join, room_link);
         if (join->phase == JOIN_WAITS_ROOM && (all || !must_be_sure(join->applicant))) {

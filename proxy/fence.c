@@ -21,6 +21,7 @@
 #define COUNTS 65536 /* of changes, at the file's beginning; two rooms may share one */
 #define LOCKS_FROM ((uint64_t)COUNTS * sizeof(uint64_t))
 #define CHANGING_FROM (UINT64_C(1) << 62) /* behind all of those */
+#define WISH_FROM (CHANGING_FROM + (UINT64_C(1) << 61))
 #define CHECK_MS 2000
 /* Numbers of one opening are never those of another. */
 #define OPENING_SHIFT 48
@@ -216,23 +217,49 @@ static struct flock changing_lock(short type, const char *room)
     return room_lock(type, CHANGING_FROM + (hash(room) >> 3));
 }
 
-/* A file system without locks, or a kernel without memory, is in nobody's way. */
+/* And a third, by who wishes to be alone: those who share it come and go and would never all be
+ * gone. */
+static struct flock wish_lock(short type, const char *room)
+{
+    return room_lock(type, WISH_FROM + (hash(room) >> 3));
+}
+
+static bool is_locked(const struct fence *fence, struct flock lock)
+{
+    return fence->file >= 0 && fcntl(fence->file, F_OFD_GETLK, &lock) == 0 &&
+           lock.l_type != F_UNLCK;
+}
+
+/* False: another has it. A file system without locks, or a kernel without memory, is in nobody's
+ * way. */
+static bool set_lock(struct fence *fence, struct flock lock)
+{
+    if (fence->file < 0 || fcntl(fence->file, F_OFD_SETLK, &lock) == 0)
+        return true;
+    if (errno == EAGAIN || errno == EACCES)
+        return false;
+    fails(fence, "cannot be locked", errno);
+    return true;
+}
+
 bool fence_set(struct fence *fence, const char *room, enum room_fence wanted, uint64_t *ret_changes)
 {
     static const short kinds[] = {[FENCE_OPEN] = F_UNLCK,
                                   [FENCE_SHARED] = F_RDLCK,
                                   [FENCE_ALONE] = F_WRLCK,
                                   [FENCE_CHANGING] = F_WRLCK};
-    struct flock lock = room_lock(kinds[wanted], LOCKS_FROM + (hash(room) >> 2));
-    struct flock changing = changing_lock(wanted == FENCE_CHANGING ? F_WRLCK : F_UNLCK, room);
+    bool is_wished = wanted >= FENCE_ALONE;
+    bool is_had;
 
-    if (fence->file >= 0 && fcntl(fence->file, F_OFD_SETLK, &lock) != 0) {
-        if (errno == EAGAIN || errno == EACCES)
-            return false;
-        fails(fence, "cannot be locked", errno);
-    }
-    if (fence->file >= 0)
-        (void)fcntl(fence->file, F_OFD_SETLK, &changing);
+    if (is_wished ? !set_lock(fence, wish_lock(F_WRLCK, room))
+                  : wanted == FENCE_SHARED && is_locked(fence, wish_lock(F_RDLCK, room)))
+        return false;
+    (void)set_lock(fence, changing_lock(wanted == FENCE_CHANGING ? F_WRLCK : F_UNLCK, room));
+    is_had = set_lock(fence, room_lock(kinds[wanted], LOCKS_FROM + (hash(room) >> 2)));
+    if (!is_wished)
+        (void)set_lock(fence, wish_lock(F_UNLCK, room));
+    if (!is_had && wanted != FENCE_CHANGING)
+        return false;
     if (wanted != FENCE_OPEN)
         *ret_changes = number(fence, count(fence, room));
     return true;
@@ -240,11 +267,8 @@ bool fence_set(struct fence *fence, const char *room, enum room_fence wanted, ui
 
 bool fence_is_changing(struct fence *fence, const char *room, uint64_t *ret_changes)
 {
-    struct flock lock = changing_lock(F_RDLCK, room);
-
     *ret_changes = number(fence, count(fence, room));
-    return fence->file >= 0 && fcntl(fence->file, F_OFD_GETLK, &lock) == 0 &&
-           lock.l_type != F_UNLCK;
+    return is_locked(fence, changing_lock(F_RDLCK, room));
 }
 
 /* Who counts is alone, or was in nobody's way for long: a count lost is a question to Prosody more

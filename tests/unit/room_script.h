@@ -76,6 +76,7 @@ struct script {
     size_t joins;
     const char *where;
     enum room_fence other; /* another instance's */
+    bool is_wished;        /* by that one, to be alone */
     uint64_t changes;
 };
 
@@ -150,8 +151,10 @@ static bool script_fence(void *ctx, const char *room, enum room_fence wanted, ui
 {
     const struct script *script = ctx;
 
-    if (wanted != FENCE_OPEN && script->other != FENCE_OPEN &&
-        (wanted >= FENCE_ALONE || script->other >= FENCE_ALONE)) {
+    if (wanted != FENCE_OPEN && (script->other >= FENCE_ALONE || script->is_wished)) {
+        return false;
+    }
+    if (wanted == FENCE_ALONE && script->other != FENCE_OPEN) {
         return false;
     }
     *ret_changes = script->changes;
@@ -383,8 +386,11 @@ static bool script_room(struct script *script, const char *verb, const char *res
         script->other = FENCE_CHANGING;
     } else if (strcmp(verb, "shared") == 0) {
         script->other = FENCE_SHARED;
+    } else if (strcmp(verb, "wished") == 0) {
+        script->is_wished = true;
     } else if (strcmp(verb, "free") == 0) {
         script->other = FENCE_OPEN;
+        script->is_wished = false;
     } else if (strcmp(verb, "changed") == 0) {
         script->changes++;
     } else if (strcmp(verb, "many") == 0) {

@@ -119,6 +119,7 @@ struct instance {
     unsigned index;
     struct rooms *rooms;
     enum room_fence fence[ROOMS];
+    bool wishes[ROOMS];
     bool waiting[ROOMS];
     int64_t hangs_since, hangs_until;
 };

@@ -89,6 +89,31 @@ static void test_refused_keeps_what_it_had(void **state)
     assert_true(may(both[1], "room@muc", FENCE_SHARED));
 }
 
+static void test_who_is_next(void **state)
+{
+    struct fence **both = *state;
+    uint64_t changes = 0;
+
+    assert_true(may(both[0], "room@muc", FENCE_SHARED));
+    assert_false(may(both[1], "room@muc", FENCE_ALONE));
+    assert_false(may(both[0], "room@muc", FENCE_SHARED)); /* no more of them, what it had it has */
+    assert_false(may(both[0], "room@muc", FENCE_ALONE));
+    assert_true(may(both[0], "another@muc", FENCE_SHARED));
+    assert_true(may(both[1], "room@muc", FENCE_CHANGING)); /* waited in vain */
+    assert_true(fence_is_changing(both[0], "room@muc", &changes));
+    assert_false(may(both[1], "room@muc", FENCE_ALONE));
+    assert_false(fence_is_changing(both[0], "room@muc", &changes));
+    assert_true(may(both[0], "room@muc", FENCE_OPEN));
+    assert_false(may(both[0], "room@muc", FENCE_SHARED));
+    assert_true(may(both[1], "room@muc", FENCE_ALONE));
+    assert_true(may(both[1], "room@muc", FENCE_OPEN));
+    assert_true(may(both[0], "room@muc", FENCE_SHARED));
+    /* Not for ever: who asks for less has had his turn. */
+    assert_false(may(both[1], "room@muc", FENCE_ALONE));
+    assert_true(may(both[1], "room@muc", FENCE_SHARED));
+    assert_true(may(both[0], "room@muc", FENCE_SHARED));
+}
+
 static void test_counts_changes(void **state)
 {
     struct fence **both = *state;
@@ -304,6 +329,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_who_is_in_the_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused_keeps_what_it_had, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_is_next, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_counts_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),

@@ -129,10 +129,17 @@ static bool on_fence(void *ctx, const char *name, enum room_fence wanted, uint64
     unsigned room = room_of(sim, name);
 
     for (unsigned i = 0; i < sim->instances_len; i++) {
-        enum room_fence other = sim->instances[i].fence[room];
-
-        if (i != instance->index && wanted != FENCE_OPEN && other != FENCE_OPEN &&
-            (wanted >= FENCE_ALONE || other >= FENCE_ALONE)) {
+        if (i != instance->index && wanted != FENCE_OPEN && sim->instances[i].wishes[room]) {
+            sim->fenced_off++;
+            return false;
+        }
+    }
+    instance->wishes[room] = wanted >= FENCE_ALONE;
+    for (unsigned i = 0; i < sim->instances_len; i++) {
+        if (i != instance->index && wanted == FENCE_ALONE &&
+            sim->instances[i].fence[room] != FENCE_OPEN) {
+            instance->fence[room] =
+                instance->fence[room] == FENCE_SHARED ? FENCE_SHARED : FENCE_OPEN;
             sim->fenced_off++;
             return false;
         }
@@ -171,6 +178,7 @@ static void renew_fences(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->instances_len; i++) {
         memset(sim->instances[i].fence, 0, sizeof(sim->instances[i].fence));
+        memset(sim->instances[i].wishes, 0, sizeof(sim->instances[i].wishes));
     }
     for (unsigned r = 0; r < ROOMS; r++) {
         sim->changes[r] += 1000;
