@@ -72,6 +72,7 @@ enum room_note_kind {
     ROOM_RELEASED,       /* destroyed by us, empty */
     ROOM_HANDED_OVER,    /* to another instance, whose people wait for it */
     ROOM_GIVEN_BACK,     /* no longer persistent: Prosody ends it with its last occupant */
+    ROOM_LEFT,           /* persistent, to the next start, as somebody waits for it */
     ROOM_FORGOTTEN,      /* held persistent, found gone */
     ROOM_FAILED,         /* a step failed; text says which and why */
     ROOM_GRANTED,
@@ -92,6 +93,7 @@ enum room_fence {
     FENCE_OPEN,   /* nothing */
     FENCE_SHARED, /* joins of ours are on their way to it */
     FENCE_ALONE,  /* it is changed: who is on his way would be thrown out, or let in */
+    FENCE_CHANGING, /* alone, or next to be, and Prosody is told: nobody passes */
 };
 
 /* Called by the rooms, never from inside itself: an answer is given later, from the event loop
@@ -107,9 +109,13 @@ struct room_actions {
     /* Whether anyone of ours waits for the room, in its lobby or at its door. May be NULL. */
     void (*waiting)(void *ctx, const char *room, bool is_waiting);
     /* Between the instances that serve a room: SHARED with others that share, ALONE with nobody. False:
-     * another is in the way, and all is as it was. True also sets *ret_changes, which is another number
-     * than the last time when an instance changed the room in between. May be NULL: there are no others. */
+     * another is in the way, and all is as it was; but who asked for ALONE first is the next to have it,
+     * until he asks for less: no other is given SHARED, not again either, or ALONE. True also sets
+     * *ret_changes, which is another number than the last time when an instance changed the room in
+     * between. May be NULL: there are no others. */
     bool (*fence)(void *ctx, const char *room, enum room_fence fence, uint64_t *ret_changes);
     /* The room is changed now: a new number for it. Goes with fence. */
     uint64_t (*changing)(void *ctx, const char *room);
+    /* Whether another is CHANGING it; and the number. Goes with fence, may be NULL: then nobody passes. */
+    bool (*is_changing)(void *ctx, const char *room, uint64_t *ret_changes);
 };

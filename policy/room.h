@@ -5,7 +5,8 @@
  * answer it waited for, or with NULL to look again after anything else happened. Beside the steps, and
  * whatever the step, people are made members one by one (room_member.c).
  *
- *   room.c          the driver; what is known about the room's lobby
+ *   room.c          the driver, the idle room, failures
+ *   room_known.c    what is known about the room's lobby
  *   room_join.c     held joins: decided, settled, their deadlines
  *   room_people.c   sessions and occupants, as seen on clients' own streams
  *   room_member.c   affiliations, and the requests that make someone a member
@@ -100,6 +101,7 @@ struct occupant {
     struct person *person; /* with PLACE_INSIDE, NULL when there was no memory for it */
     enum place place;
     int64_t until; /* with PLACE_DOOR */
+    bool awaits_change; /* one that is known, whose 104 has not come to him yet */
 };
 
 enum member_work {
@@ -185,8 +187,10 @@ struct room {
     bool was_persistent; /* before the submit under way */
     bool adopted;        /* by an earlier run */
     int64_t adopted_at;
+    bool was_unsettled; /* and we were to stop: nobody knows yet who waits for it */
 
     TAILQ_HEAD(, occupant) occupants;
+    struct occupant *teller; /* of a change others still await; NULL: our own change, or nobody */
     size_t inside;   /* occupants in the room, suspended ones too */
     size_t watching; /* those of them who would show us a 104: not suspended */
     size_t witnesses; /* and of those, who do not ask for the lobby */
@@ -205,9 +209,13 @@ struct room {
 
     /* Between instances (room_fence.c). */
     enum room_fence fence;
+    bool wishes;         /* asked for ALONE since: others share it no more, had or not */
     uint64_t changes;    /* its number when we last looked */
     bool is_fenced_off;  /* another instance is in the way: looked at again soon */
     int64_t alone_since; /* wished for and not had yet; NOT_WISHED */
+    int64_t refused_since; /* joins are held because another has it alone; NOT_WISHED */
+    int64_t let_at; /* when that was over: Prosody could not be asked before */
+    int64_t stand_off_until; /* another passed us: not alone before */
 
     int64_t empty_since;
     int64_t release_at;    /* not before */
@@ -230,7 +238,7 @@ struct rooms {
     bool no_lobby_is_told;
     int64_t no_lobby_until; /* Prosody makes none, for all we know: none is turned on before */
     bool stopping;
-    bool handing_over; /* another process goes on with the rooms */
+    enum rooms_heir heir; /* when stopping */
     size_t persistent;
     size_t strangers; /* sessions that may be in any room */
     int64_t next; /* nothing is due before */
@@ -269,14 +277,19 @@ void room_set_persistent(struct room *room, bool persistent);
 /* The room turned out not to exist. */
 void room_is_gone(struct room *room, int64_t now);
 
+/* room_known.c */
+#define ROOM_NEVER INT64_MIN
 void room_learn(struct room *room, enum lobby_state state, bool confirmed);
 void room_forget_state(struct room *room);
-void room_config_changed(struct room *room, int64_t now);
+/* session: on whose stream it was announced, or NULL. */
+void room_config_changed(struct room *room, const struct session *session, int64_t now);
 void room_informed(struct room *room, const struct muc_info *info, int64_t now);
 void room_members_only(struct room *room, bool has_lobbyroom, int64_t forwarded_at);
 void room_owner_set(struct room *room, bool finished, int64_t now);
 /* A client's own change is under way, and worth waiting for. */
 bool room_is_unsettled(const struct room *room);
+int64_t room_settled_by(const struct room *room); /* no longer so, at the latest */
+void room_count_owner_sets(struct room *room, int64_t now);
 void room_destroyed(struct room *room, int64_t now);
 
 /* room_fence.c */
@@ -286,13 +299,18 @@ enum fence_result {
     FENCE_GIVEN_CHANGED, /* another instance changed the room since: its state is forgotten */
     FENCE_REFUSED,
 };
-/* Before joins are decided and forwarded. */
-enum fence_result fence_share(struct room *room);
-/* Before the room is changed. One that cannot be had in time is gone without: who is in the way may
- * hang. */
+/* Before joins are decided and forwarded. One that is not to be had in time is gone without, unless the
+ * other has told Prosody already. */
+enum fence_result fence_share(struct room *room, int64_t now);
+/* Before the room is changed. Others send no more joins meanwhile, unless it can wait. One that cannot be
+ * had in time is gone without: who is in the way may hang. */
 enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now);
-/* We change the room: others are to forget what they know. */
+/* Right before Prosody is told, by who was alone since he found out what to tell. False: another passed
+ * meanwhile and lets people in, so all is to be found out anew. True: nobody passes any more. */
+bool fence_keeps(struct room *room, int64_t now);
+/* We change the room: others are to forget what they know. Telling: by a request of ours. */
 void fence_changing(struct room *room);
+void fence_telling(struct room *room);
 /* Holds what the room still needs, no more. */
 void fence_settle(struct room *room, bool is_changing);
 void fence_leave(struct room *room);
@@ -356,6 +374,12 @@ void occupant_remove(struct occupant *occupant);
 void occupants_remove_all(struct room *room);
 void occupants_expire(struct room *room, int64_t now);
 int64_t occupants_due(const struct room *room);
+/* Whoever is inside is told of each change once: the 104 that comes next to each of them, the teller
+ * apart, is of one that is known already. teller: who was told first; NULL when we are making it. */
+void occupants_await_change(struct room *room, struct occupant *teller);
+void occupants_await_nothing(struct room *room);
+/* A 104 came to him; whether it is such a one. */
+bool occupant_was_told(struct room *room, const struct session *session);
 
 /* room_member.c */
 const char *affiliation_text(enum affiliation affiliation);
@@ -411,6 +435,10 @@ enum step_result step_undoing(struct room *room, const struct room_answer *answe
 
 /* room_release.c */
 bool release_wanted(const struct room *room);
+/* Adopted, and who waits for it may be still to come, or to be seen. */
+bool release_is_unsettled(const struct room *room, int64_t now);
+/* Stopping: another process goes on with the room. */
+bool release_is_left_to_heir(const struct room *room);
 /* Keeps the release's own clock; true when it is time to look whether the room is empty. */
 bool release_is_due(struct room *room, int64_t now);
 int64_t release_due(const struct room *room);

@@ -5,59 +5,165 @@
  *
  * The thing to know: what an instance knows of a room is worth nothing once another has changed it;
  * the number of changes says so at the moment when a join is let through.
+ *
+ * Who wishes to change the room keeps the others from sending more joins on their way, and waits
+ * for those that are, but not for long: a client that does not read keeps his on the way for as
+ * long as he likes. He may be thrown out then; who comes later is held.
+ *
+ * One that hangs holds what it has. So who has waited for long passes it by, and counts that as a
+ * change: whoever was alone looks, right before he tells Prosody, whether he still is. Once he has
+ * told it, nobody passes.
  */
 #include "policy/room.h"
 
 #define LOOK_AGAIN_MS 20
-#define ALONE_WAIT_MS 2000
+#define PASS_MS 2000     /* for one that may hang */
+#define ON_WAY_MS 1000   /* for joins that may never land; shorter: there is time to tell Prosody */
+#define STAND_OFF_MS 200 /* in which who passed by us sees that we are there */
 
-static enum fence_result fence(struct room *room, enum room_fence wanted)
+/* True: what was known of its state is not any more. */
+static bool look(struct room *room, uint64_t changes)
+{
+    bool was_known = room->state != LOBBY_UNKNOWN;
+
+    if (changes == room->changes) {
+        return false;
+    }
+    room->changes = changes;
+    persons_doubt(room);
+    if (was_known) {
+        room_forget_state(room);
+    }
+    return was_known;
+}
+
+static enum fence_result ask(struct room *room, enum room_fence wanted)
 {
     const struct room_actions *actions = &room->rooms->actions;
     uint64_t changes = room->changes;
 
-    if (room->fence == wanted || actions->fence == NULL) {
+    if (actions->fence == NULL) {
         room->fence = wanted;
         return FENCE_GIVEN;
     }
+    room->wishes = wanted >= FENCE_ALONE;
     if (!actions->fence(actions->ctx, room->name, wanted, &changes)) {
+        if (room->fence == FENCE_CHANGING) {
+            room->fence = FENCE_OPEN; /* others shared it all the time */
+        }
         room->is_fenced_off = true;
         return FENCE_REFUSED;
     }
     room->fence = wanted;
-    if (changes == room->changes) {
-        return FENCE_GIVEN;
-    }
-    room->changes = changes;
-    persons_doubt(room);
-    if (room->state == LOBBY_UNKNOWN) {
-        return FENCE_GIVEN;
-    }
-    room_forget_state(room);
-    return FENCE_GIVEN_CHANGED;
+    return wanted != FENCE_OPEN && look(room, changes) ? FENCE_GIVEN_CHANGED : FENCE_GIVEN;
 }
 
-enum fence_result fence_share(struct room *room)
+static enum fence_result fence(struct room *room, enum room_fence wanted)
 {
-    return room->fence == FENCE_OPEN ? fence(room, FENCE_SHARED) : FENCE_GIVEN;
+    return room->fence == wanted && room->wishes == (wanted >= FENCE_ALONE) ? FENCE_GIVEN
+                                                                            : ask(room, wanted);
+}
+
+/* Whether joins go on though another has the room alone. Counted before the second look: either he
+ * sees that we passed, or we see that he tells Prosody. */
+static bool pass(struct room *room, int64_t now)
+{
+    const struct room_actions *actions = &room->rooms->actions;
+    uint64_t changes, seen;
+
+    if (room->refused_since == NOT_WISHED) {
+        room->refused_since = now;
+    }
+    if (actions->is_changing == NULL || now - room->refused_since < PASS_MS ||
+        actions->is_changing(actions->ctx, room->name, &changes)) {
+        return false;
+    }
+    look(room, changes);
+    changes = actions->changing(actions->ctx, room->name);
+    if (actions->is_changing(actions->ctx, room->name, &seen)) {
+        return false;
+    }
+    room->changes = changes;
+    return true;
+}
+
+/* Another may have passed us, if we hung. */
+static enum fence_result still(struct room *room)
+{
+    const struct room_actions *actions = &room->rooms->actions;
+    uint64_t changes;
+
+    if (actions->is_changing == NULL) {
+        return FENCE_GIVEN;
+    }
+    (void)actions->is_changing(actions->ctx, room->name, &changes);
+    return look(room, changes) ? FENCE_GIVEN_CHANGED : FENCE_GIVEN;
+}
+
+enum fence_result fence_share(struct room *room, int64_t now)
+{
+    /* One that is had already too: another may wish to be alone by now. */
+    enum fence_result result =
+        room->fence < FENCE_ALONE && !room->wishes ? ask(room, FENCE_SHARED) : still(room);
+
+    if (result == FENCE_REFUSED) {
+        return pass(room, now) ? FENCE_GIVEN : FENCE_REFUSED;
+    }
+    if (room->refused_since != NOT_WISHED) {
+        room->let_at = now;
+    }
+    room->refused_since = NOT_WISHED;
+    return result;
 }
 
 enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now)
 {
-    enum fence_result result = fence(room, FENCE_ALONE);
+    enum fence_result result = FENCE_REFUSED;
 
+    if (now >= room->stand_off_until) {
+        result = fence(room, FENCE_ALONE);
+    }
     if (result != FENCE_REFUSED) {
         room->alone_since = NOT_WISHED;
         return result;
     }
-    if (room->alone_since == NOT_WISHED) {
-        room->alone_since = now;
+    room->is_fenced_off = true;
+    if (can_wait) {
+        room->alone_since = NOT_WISHED; /* holds nobody up */
+        return FENCE_REFUSED;
     }
-    if (can_wait || now - room->alone_since < ALONE_WAIT_MS) {
+    if (room->alone_since == NOT_WISHED) {
+        room->alone_since = room->refused_since == NOT_WISHED ? now : room->refused_since;
+    }
+    if (now - room->alone_since < ON_WAY_MS) {
         return FENCE_REFUSED;
     }
     room->alone_since = NOT_WISHED;
     return FENCE_GIVEN;
+}
+
+bool fence_keeps(struct room *room, int64_t now)
+{
+    uint64_t changes = room->changes;
+
+    if (!room->wishes) {
+        return true;
+    }
+    (void)fence(room, FENCE_CHANGING);
+    if (room->changes == changes) {
+        return true;
+    }
+    fence_leave(room);
+    room->stand_off_until = now + STAND_OFF_MS;
+    return false;
+}
+
+void fence_telling(struct room *room)
+{
+    if (room->wishes) {
+        (void)fence(room, FENCE_CHANGING);
+    }
+    fence_changing(room);
 }
 
 void fence_changing(struct room *room)
@@ -85,10 +191,25 @@ static bool has_joins_on_way(const struct room *room)
     return false;
 }
 
+static bool has_told(const struct room *room)
+{
+    enum request_kind kind = room->request.kind;
+
+    return room->request.id != 0 &&
+           (kind == REQUEST_SUBMIT || kind == REQUEST_CREATE || kind == REQUEST_DESTROY);
+}
+
 void fence_settle(struct room *room, bool is_changing)
 {
-    if (is_changing || room->owner_sets > 0) {
+    if (TAILQ_EMPTY(&room->held)) {
+        room->refused_since = NOT_WISHED;
+    }
+    if (is_changing && has_told(room)) {
+        (void)fence(room, FENCE_CHANGING);
+    } else if (is_changing || room->owner_sets > 0) {
         (void)fence(room, FENCE_ALONE); /* a moderator's change is under way whether or not */
+    } else if (room->wishes && room->step == ROOM_IDLE && room->alone_since != NOT_WISHED) {
+        return; /* what it has, and that others wait for it */
     } else if (has_joins_on_way(room)) {
         (void)fence(room, FENCE_SHARED);
     } else {
@@ -101,9 +222,30 @@ void fence_leave(struct room *room)
     (void)fence(room, FENCE_OPEN);
 }
 
+/* One that another has there was given by the former fence to both: it is asked for again. The new
+ * number alone says nothing of a room that was fenced all the time. */
+void rooms_fence_anew(struct rooms *rooms)
+{
+    const struct room_actions *actions = &rooms->actions;
+    struct room *room;
+
+    TAILQ_FOREACH(room, &rooms->list, link)
+    {
+        enum room_fence wanted =
+            room->wishes && room->fence < FENCE_ALONE ? FENCE_ALONE : room->fence;
+
+        if (wanted != FENCE_OPEN && actions->fence != NULL) {
+            bool is_given = actions->fence(actions->ctx, room->name, wanted, &room->changes);
+
+            room->fence = is_given ? wanted : FENCE_OPEN;
+        }
+    }
+}
+
 int64_t fence_due(const struct room *room, int64_t now)
 {
-    bool is_wanted = !TAILQ_EMPTY(&room->held) || room->persistent || room->owner_sets > 0;
+    bool is_wanted = !TAILQ_EMPTY(&room->held) || !TAILQ_EMPTY(&room->in_flight) ||
+                     room->persistent || room->owner_sets > 0 || room->alone_since != NOT_WISHED;
 
     return room->is_fenced_off && is_wanted ? now + LOOK_AGAIN_MS : INT64_MAX;
 }

@@ -151,6 +151,9 @@ void joins_fail(struct room *room, bool all, const char *reason, int64_t now)
 {
     struct join *join, *next;
 
+    if (!TAILQ_EMPTY(&room->held) && fence_share(room, now) == FENCE_REFUSED) {
+        return; /* another instance changes it, and may have none of it: everyone waits */
+    }
     for (join = TAILQ_FIRST(&room->held); join != NULL; join = next) {
         next = TAILQ_NEXT(join, room_link);
         if (join->phase == JOIN_WAITS_ROOM && (all || !must_be_sure(join->applicant))) {
@@ -336,7 +339,7 @@ enum join_need joins_decide(struct room *room, int64_t now)
     enum join_need most = NEED_NOTHING;
     struct join *join, *next;
 
-    if (!TAILQ_EMPTY(&room->held) && fence_share(room) == FENCE_REFUSED) {
+    if (!TAILQ_EMPTY(&room->held) && fence_share(room, now) == FENCE_REFUSED) {
         return NEED_NOTHING; /* another instance changes it: everyone waits until it has */
     }
     for (join = TAILQ_FIRST(&room->held); join != NULL; join = next) {
@@ -401,8 +404,11 @@ static int64_t deadline(const struct join *join)
     int64_t since = room->answered_at > join->held_at ? room->answered_at : join->held_at;
     int64_t limit = join->held_at + config->hold_limit_ms;
 
-    /* Who is let in between our submit and its effect would be thrown out (wire fact 15). */
-    if (room_is_changing(room) && !must_be_sure(join->applicant)) {
+    since = room->let_at > since ? room->let_at : since;
+    /* Who is let in between our submit, or another's, and its effect would be thrown out (wire fact
+     * 15). */
+    if ((room_is_changing(room) || room->refused_since != NOT_WISHED) &&
+        !must_be_sure(join->applicant)) {
         return limit;
     }
     return since + config->hold_timeout_ms < limit ? since + config->hold_timeout_ms : limit;
@@ -413,6 +419,10 @@ void joins_expire(struct room *room, int64_t now)
     const char *reason =
         room_can_ask(room, now) ? "Prosody did not answer in time" : service_is_away(room);
     struct join *join, *next;
+
+    if (room->refused_since != NOT_WISHED) {
+        reason = "another instance does not come to an end with its change of the room";
+    }
 
     for (join = TAILQ_FIRST(&room->held); join != NULL; join = next) {
         next = TAILQ_NEXT(join, room_link);

@@ -102,13 +102,14 @@ struct person *person_get(struct room *room, const char *bare_jid)
     return person;
 }
 
+/* But not what was given on trust: unknown, it would be taken for somebody else's, and stay. */
 void persons_doubt(struct room *room)
 {
     struct person *person;
 
     TAILQ_FOREACH(person, &room->persons, link)
     {
-        if (person->inside == 0 && person->work == MEMBER_QUIET) {
+        if (person->inside == 0 && person->work == MEMBER_QUIET && !person->on_trust) {
             person->affiliation = AFFILIATION_UNKNOWN;
             person->fresh = false;
         }
@@ -306,7 +307,8 @@ static void is_member_now(struct person *person, struct room *room, int64_t now)
     joins_member_done(room, person, NULL, now);
 }
 
-static void failed(struct person *person, struct room *room, enum member_work work,
+/* False: the room is gone, and the person with it. */
+static bool failed(struct person *person, struct room *room, enum member_work work,
                    const struct room_answer *answer, int64_t now)
 {
     static const char *const names[] = {
@@ -324,10 +326,14 @@ static void failed(struct person *person, struct room *room, enum member_work wo
     }
     if (room->step == ROOM_GRANTING) {
         turn_on_failed(room, names[work], answer, now);
+        if (answer_is_error(answer, "item-not-found")) {
+            return false;
+        }
     } else if (answer->status == ANSWER_ERROR || answer->status == ANSWER_TIMEOUT) {
         room_note(room, ROOM_FAILED, person->bare_jid, text, 0, 0);
     }
     joins_member_done(room, person, text, now);
+    return true;
 }
 
 static void looked_up(struct person *person, struct room *room, const struct room_answer *answer,
@@ -340,7 +346,7 @@ static void looked_up(struct person *person, struct room *room, const struct roo
     } else if (person->affiliation == AFFILIATION_NONE) {
         send(person, room, MEMBER_GRANT);
     } else {
-        failed(person, room, MEMBER_LOOKUP, answer, now);
+        (void)failed(person, room, MEMBER_LOOKUP, answer, now); /* it was answered: it is there */
     }
 }
 
@@ -383,8 +389,8 @@ void member_answered(struct person *person, struct room *room, const struct room
         /* Where mod_muc_allowners forbids it (wire fact 18); it makes members in a members-only
          * room only. */
         send(person, room, MEMBER_INVITE);
-    } else {
-        failed(person, room, work, answer, now);
+    } else if (!failed(person, room, work, answer, now)) {
+        return;
     }
     if (person->restore != AFFILIATION_UNKNOWN) {
         person_queue(person, room, false, now);

@@ -76,6 +76,15 @@ static void unwatch(struct room *room, const struct session *session)
     }
 }
 
+/* One of the others may await what was before he came in. As long as the teller watches, the next
+ * change is shown by him all the same. */
+static void teller_is_gone(const struct occupant *occupant)
+{
+    if (occupant->room->teller == occupant) {
+        occupants_await_nothing(occupant->room);
+    }
+}
+
 static void recount(struct session *session, const struct session *was)
 {
     struct occupant *occupant;
@@ -85,6 +94,7 @@ static void recount(struct session *session, const struct session *was)
         if (occupant->place == PLACE_INSIDE) {
             watch(occupant->room, session);
             unwatch(occupant->room, was);
+            teller_is_gone(occupant);
         }
     }
 }
@@ -182,6 +192,7 @@ void occupant_remove(struct occupant *occupant)
     } else {
         room->inside--;
         unwatch(room, session);
+        teller_is_gone(occupant);
     }
     if (occupant->person != NULL) {
         occupant->person->inside--;
@@ -224,4 +235,43 @@ int64_t occupants_due(const struct room *room)
         }
     }
     return due;
+}
+
+void occupants_await_change(struct room *room, struct occupant *teller)
+{
+    struct occupant *occupant;
+
+    room->teller = teller;
+    TAILQ_FOREACH(occupant, &room->occupants, room_link)
+    {
+        occupant->awaits_change = occupant->place == PLACE_INSIDE && occupant != teller;
+    }
+}
+
+void occupants_await_nothing(struct room *room)
+{
+    struct occupant *occupant;
+
+    room->teller = NULL;
+    TAILQ_FOREACH(occupant, &room->occupants, room_link)
+    {
+        occupant->awaits_change = false;
+    }
+}
+
+bool occupant_was_told(struct room *room, const struct session *session)
+{
+    struct occupant *occupant = session == NULL ? NULL : occupant_find(room, session, PLACE_INSIDE);
+
+    if (occupant == NULL) {
+        return false;
+    }
+    if (occupant->awaits_change) {
+        occupant->awaits_change = false;
+        return true;
+    }
+    if (!session->suspended && !session->asks_lobby) {
+        occupants_await_change(room, occupant);
+    }
+    return false;
 }

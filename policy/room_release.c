@@ -18,9 +18,32 @@
 #define NOT_EMPTY (-1)
 #define GIVE_BACK_TRIES_MAX 3 /* the stop is near, nothing is kept trying */
 
+/* When an adopted room is one like others: who was there came back, or will not. */
+static int64_t settled_at(const struct room *room)
+{
+    if (!room->adopted) {
+        return INT64_MIN;
+    }
+    return room->adopted_at + (room->rooms->strangers > 0 ? STRANGERS_MS : COMING_BACK_MS);
+}
+
+bool release_is_unsettled(const struct room *room, int64_t now)
+{
+    return now < settled_at(room);
+}
+
+/* Who waits may resume his session at the next process: there he is to find the lobby he was in. */
+bool release_is_left_to_heir(const struct room *room)
+{
+    enum rooms_heir heir = room->rooms->heir;
+
+    return heir == ROOMS_HEIR_RUNNING ||
+           (heir == ROOMS_HEIR_NEXT && (room->outside > 0 || room->was_unsettled));
+}
+
 bool release_wanted(const struct room *room)
 {
-    if (room->rooms->handing_over || (room->rooms->stopping && room->occupied)) {
+    if (release_is_left_to_heir(room) || (room->rooms->stopping && room->occupied)) {
         return false; /* another's, or given back instead */
     }
     return room->persistent && room->inside == 0 && (room->outside == 0 || room->rooms->stopping) &&
@@ -37,10 +60,7 @@ void release_reset(struct room *room)
 
 static int64_t earliest(const struct room *room)
 {
-    if (!room->adopted || room->rooms->stopping) {
-        return INT64_MIN;
-    }
-    return room->adopted_at + (room->rooms->strangers > 0 ? STRANGERS_MS : COMING_BACK_MS);
+    return room->rooms->stopping ? INT64_MIN : settled_at(room);
 }
 
 bool release_is_due(struct room *room, int64_t now)
@@ -124,6 +144,9 @@ enum step_result step_checking(struct room *room, const struct room_answer *answ
     if (answer->occupants_len > 0) {
         return look_again(room, LOOK_AGAIN_MS, now); /* focus leaves last, or others' users */
     }
+    if (!fence_keeps(room, now)) {
+        return look_again(room, LOOK_AGAIN_MS, now);
+    }
     room_enter_step(room, ROOM_DESTROYING);
     room_send(room, REQUEST_DESTROY, -1);
     return STEP_WAIT;
@@ -156,7 +179,7 @@ enum step_result step_destroying(struct room *room, const struct room_answer *an
  * submit carries membersonly as it is (wire fact 16), so the state must be known first. */
 bool give_back_is_due(const struct room *room, int64_t now)
 {
-    return room->rooms->stopping && !room->rooms->handing_over && room->persistent &&
+    return room->rooms->stopping && !release_is_left_to_heir(room) && room->persistent &&
            (room->inside > 0 || room->occupied) && room->give_back_tries < GIVE_BACK_TRIES_MAX &&
            room_can_ask(room, now);
 }

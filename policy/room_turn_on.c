@@ -191,7 +191,13 @@ enum step_result step_granting(struct room *room, const struct room_answer *answ
     if (room->working > 0 || !TAILQ_EMPTY(&room->queue)) {
         return STEP_WAIT;
     }
+    if (!fence_keeps(room, now)) {
+        return abandon(room);
+    }
     expect_persistent(room, persistent);
+    if (!room->doubted) { /* else it may be on already: then ours changes nothing and is not told */
+        occupants_await_change(room, NULL);
+    }
     room_enter_step(room, ROOM_SUBMITTING);
     room_send(room, REQUEST_SUBMIT, persistent);
     return STEP_WAIT;
@@ -206,6 +212,7 @@ enum step_result step_submitting(struct room *room, const struct room_answer *an
     }
     unexpect_persistent(room, answer);
     if (answer->status != ANSWER_OK) {
+        occupants_await_nothing(room);
         room_forget_state(room);
         return room_step_failed(room, "the owner form's submission", answer, now);
     }
@@ -308,6 +315,9 @@ enum step_result step_landing(struct room *room, const struct room_answer *answe
     }
     if (!TAILQ_EMPTY(&room->in_flight)) {
         return STEP_WAIT;
+    }
+    if (!fence_keeps(room, now)) {
+        return abandon(room);
     }
     room->doubted = false;
     /* Whatever is configured: else it would be gone as soon as the service leaves it. */

@@ -102,6 +102,11 @@ enum step_result step_standing_back(struct room *room, const struct room_answer 
     if (joins_lobby_in_flight(room)) {
         return STEP_WAIT;
     }
+    if (!fence_keeps(room, now)) {
+        room->lobbyless = 0; /* what was seen is from before */
+        room_enter_step(room, ROOM_IDLE);
+        return STEP_MORE;
+    }
     room_enter_step(room, ROOM_UNDOING);
     /* An empty room is ours to destroy: not persistent, it would stay all the same (wire fact 18).
      */

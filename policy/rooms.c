@@ -254,12 +254,13 @@ void rooms_lobby_left(struct rooms *rooms, const char *room_name, const char *fu
     }
 }
 
-void rooms_config_changed(struct rooms *rooms, const char *room_name, int64_t now)
+void rooms_config_changed(struct rooms *rooms, const char *room_name, const char *full_jid,
+                          int64_t now)
 {
     struct room *room = find(rooms, room_name);
 
     if (room != NULL) {
-        room_config_changed(room, now);
+        room_config_changed(room, session_find(rooms, full_jid), now);
         room_run(room, NULL, now);
     }
 }
@@ -304,17 +305,22 @@ void rooms_owner_set(struct rooms *rooms, const char *room_name, bool finished, 
     }
 }
 
-void rooms_adopt(struct rooms *rooms, const char *room_name, int64_t now)
+/* Whatever rooms_max: who made it had room for it, and nobody else would end it. */
+bool rooms_adopt(struct rooms *rooms, const char *room_name, int64_t now)
 {
-    const char *why;
-    struct room *room = find_or_make(rooms, room_name, &why);
+    struct room *room = find(rooms, room_name);
 
-    if (room != NULL) {
-        room_set_persistent(room, true);
-        room->adopted = true;
-        room->adopted_at = now;
-        room_run(room, NULL, now);
+    if (room == NULL) {
+        room = room_new(rooms, room_name);
     }
+    if (room == NULL) {
+        return false;
+    }
+    room_set_persistent(room, true);
+    room->adopted = true;
+    room->adopted_at = now;
+    room_run(room, NULL, now);
+    return true;
 }
 
 void rooms_strangers(struct rooms *rooms, size_t strangers, int64_t now)
@@ -537,16 +543,20 @@ enum lobby_state rooms_state(const struct rooms *rooms, const char *room_name)
     return room == NULL ? LOBBY_UNKNOWN : room->state;
 }
 
-void rooms_shutdown(struct rooms *rooms, bool hand_over, int64_t now)
+void rooms_shutdown(struct rooms *rooms, enum rooms_heir heir, int64_t now)
 {
     struct room *room, *next;
 
     rooms->stopping = true;
-    rooms->handing_over = hand_over;
+    rooms->heir = heir;
     for (room = TAILQ_FIRST(&rooms->list); room != NULL; room = next) {
         next = TAILQ_NEXT(room, link);
         while (!TAILQ_EMPTY(&room->held)) {
             join_fail(TAILQ_FIRST(&room->held), "the proxy is shutting down", now);
+        }
+        room->was_unsettled = release_is_unsettled(room, now);
+        if (room->persistent && heir == ROOMS_HEIR_NEXT && release_is_left_to_heir(room)) {
+            room_note(room, ROOM_LEFT, NULL, NULL, 0, 0);
         }
         room->release_at = 0;
         room_run(room, NULL, now);

@@ -53,7 +53,8 @@ void rooms_join_failed(struct rooms *rooms, const char *room, const char *full_j
                        const char *condition, bool has_lobbyroom, int64_t now);
 void rooms_lobby_entered(struct rooms *rooms, const char *room, const char *full_jid, int64_t now);
 void rooms_lobby_left(struct rooms *rooms, const char *room, const char *full_jid, int64_t now);
-void rooms_config_changed(struct rooms *rooms, const char *room, int64_t now);   /* 104 */
+void rooms_config_changed(struct rooms *rooms, const char *room, const char *full_jid,
+                          int64_t now); /* 104, on his stream */
 void rooms_info(struct rooms *rooms, const char *room, const struct muc_info *info, int64_t now);
 void rooms_destroyed(struct rooms *rooms, const char *room, int64_t now); /* <destroy/> seen */
 /* A client's own muc#owner set went to Prosody / was answered (or its stream ended): in between the
@@ -86,10 +87,13 @@ void rooms_tick(struct rooms *rooms, int64_t now);
 int64_t rooms_next(const struct rooms *rooms);
 
 /* A room an earlier run of the program made persistent: destroyed once it is empty, but neither while there
- * are strangers nor within the seconds in which that one's clients come back. */
-void rooms_adopt(struct rooms *rooms, const char *room, int64_t now);
+ * are strangers nor within the seconds in which that one's clients come back. False when out of memory. */
+bool rooms_adopt(struct rooms *rooms, const char *room, int64_t now);
 /* How many clients' sessions began elsewhere, so that it is not known which rooms they are in. */
 void rooms_strangers(struct rooms *rooms, size_t strangers, int64_t now);
+
+/* The fences of struct room_actions are others now: those that are in use are set there too. */
+void rooms_fence_anew(struct rooms *rooms);
 
 /* Names each room that is held persistent or that somebody waits for. */
 void rooms_each_kept(const struct rooms *rooms,
@@ -100,7 +104,13 @@ void rooms_each_kept(const struct rooms *rooms,
 size_t rooms_count(const struct rooms *rooms);
 size_t rooms_persistent_count(const struct rooms *rooms);
 enum lobby_state rooms_state(const struct rooms *rooms, const char *room);
+/* Who knows of the persistent rooms when this process is gone. */
+enum rooms_heir {
+    ROOMS_HEIR_NONE,
+    ROOMS_HEIR_NEXT,    /* a process that is still to be started: rooms_adopt */
+    ROOMS_HEIR_RUNNING, /* another that runs already */
+};
 /* Shutting down: every held join is settled as on_failure says; persistent rooms with people inside
- * are given back to Prosody, the others destroyed, with whoever waits in their lobby. hand_over: they
- * are left as they are, to another process that knows of them. */
-void rooms_shutdown(struct rooms *rooms, bool hand_over, int64_t now);
+ * are given back to Prosody, the others destroyed, with whoever waits in their lobby. They are left as they
+ * are to an heir who runs, and to the next where somebody waits, or may, who can resume his session there. */
+void rooms_shutdown(struct rooms *rooms, enum rooms_heir heir, int64_t now);

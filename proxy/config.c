@@ -105,11 +105,62 @@ void config_error_line(struct config_load *load, unsigned line, const char *path
     va_end(args);
 }
 
+/* Where a secret is soon written by mistake, a line too high or in the place of its file's name:
+ * what stands there is not shown at all. */
+static bool is_near_secret(enum config_key_id id)
+{
+    return id == KEY_SERVICE_JID || id == KEY_SERVICE_PASSWORD_FILE ||
+           id == KEY_TOKEN_SECRET_FILE || id == KEY_TOKEN_ALGORITHM || id == KEY_LISTEN_TLS_KEY;
+}
+
+static bool is_url(enum config_key_id id)
+{
+    return id == KEY_UPSTREAM_URL || id == KEY_TOKEN_KEY_SERVER || id == KEY_TOKEN_KEYS_URL;
+}
+
+/* With the "://" behind it; 0 where there is none. */
+static size_t scheme_span(const char *url)
+{
+    size_t len = strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+    return strncmp(url + len, "://", 3) == 0 ? len + 3 : 0;
+}
+
+/* Without the user in it, as far as one may go, and without its query. */
+static void show_url(char *ret, size_t ret_size, const char *url)
+{
+    size_t scheme_len = scheme_span(url);
+    const char *host = url + scheme_len;
+    const char *at = strrchr(host, '@');
+    const char *rest = at == NULL ? host : at;
+    size_t rest_len = strcspn(rest, "?#");
+    snprintf(ret, ret_size, "%.*s%s%.*s%s", (int)scheme_len, url, at == NULL ? "" : "...",
+             (int)rest_len, rest, rest[rest_len] == '\0' ? "" : "?...");
+}
+
 void config_error_text(struct config_load *load, enum config_key_id id, const char *text,
                        const char *what)
 {
-    char shown[LOG_FIELD_MAX];
+    char shown[LOG_FIELD_MAX], url[LOG_FIELD_MAX];
+    if (is_near_secret(id) || (is_url(id) && scheme_span(text) == 0)) {
+        config_error(load, id, "its value %s", what);
+        return;
+    }
+    if (is_url(id)) {
+        show_url(url, sizeof(url), text);
+        text = url;
+    }
     config_error(load, id, "%s %s", log_quote(shown, sizeof(shown), text, strlen(text)), what);
+}
+
+void config_error_file(struct config_load *load, enum config_key_id id, const char *path,
+                       const char *why)
+{
+    char shown[LOG_FIELD_MAX];
+    if (is_near_secret(id))
+        config_error(load, id, "its file cannot be read: %s; name a file this user may read", why);
+    else
+        config_error(load, id, "%s cannot be read: %s; name a file this user may read",
+                     log_quote(shown, sizeof(shown), path, strlen(path)), why);
 }
 
 /* The items of "a, b,c": blanks around them and empty ones do not count. */
@@ -210,10 +261,9 @@ static void read_value(struct config_load *load, enum config_key_id id)
         break;
     }
     if (wrong != NULL && key->kind == CONFIG_CHOICE) {
-        char shown[LOG_FIELD_MAX];
-        config_error(load, id, "%s is not known here; write one of %s",
-                     log_quote(shown, sizeof(shown), value->text, strlen(value->text)),
-                     key->choices);
+        char what[256];
+        snprintf(what, sizeof(what), "is not known here; write one of %s", key->choices);
+        config_error_text(load, id, value->text, what);
     } else if (wrong != NULL) {
         config_error_text(load, id, value->text, wrong);
     } else if (key->highest != 0) {

@@ -106,10 +106,7 @@ static void secret_from_file(struct config_load *load, enum config_key_id secret
         return;
     }
     if (data == NULL) {
-        char shown[LOG_FIELD_MAX];
-        config_error(load, file, "%s cannot be read: %s; name a file this user may read",
-                     log_quote(shown, sizeof(shown), from->text, strlen(from->text)),
-                     strerror(errno));
+        config_error_file(load, file, from->text, config_read_problem(errno));
         load->value[secret].bad = true;
         return;
     }

@@ -12,16 +12,52 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <yaml.h>
 
 #define PATH_MAX_BYTES 256
 
+const char *config_read_problem(int problem)
+{
+    switch (problem) {
+    case ENOTSUP:
+        return "it is no regular file";
+    case EFBIG:
+        return "it is over 1 MiB";
+    case EAGAIN:
+        return "it has nothing to read yet";
+    default:
+        return strerror(problem);
+    }
+}
+
+/* A reload reads in the loop, where whatever waits stops everybody: opening a pipe waits for who
+ * writes, reading a terminal for who types, and even what says it is a regular file may wait
+ * (/proc/kmsg). */
+static int open_regular(const char *path)
+{
+    struct stat status;
+    int problem, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return -1;
+    problem = fstat(fd, &status) != 0                   ? errno
+              : S_ISDIR(status.st_mode)                 ? EISDIR
+              : !S_ISREG(status.st_mode)                ? ENOTSUP
+              : status.st_size > (off_t)CONFIG_FILE_MAX ? EFBIG
+                                                        : 0;
+    if (problem == 0)
+        return fd;
+    close(fd);
+    errno = problem;
+    return -1;
+}
+
 char *config_read(const char *path, size_t *ret_len)
 {
     size_t len = 0, cap = 0;
     char *data = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_regular(path);
     if (fd < 0)
         return NULL;
     for (;;) {
@@ -54,6 +90,8 @@ char *config_read(const char *path, size_t *ret_len)
 failed:;
     int saved = errno;
     close(fd);
+    if (data != NULL)
+        explicit_bzero(data, len);
     free(data);
     errno = saved;
     return NULL;
@@ -450,7 +488,7 @@ void config_from_file(struct config_load *load)
     }
     if (data == NULL) {
         config_error_line(load, 1, NULL, "cannot be read: %s; name a readable file with -c",
-                          strerror(errno));
+                          config_read_problem(errno));
         spoil_all(load);
         return;
     }

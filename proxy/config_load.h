@@ -42,9 +42,12 @@ char *config_printf(struct config_load *load, const char *fmt, ...)
 /* One error line about a key's value, which is bad from then on. */
 void config_error(struct config_load *load, enum config_key_id id, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* One that begins with text, quoted: never for a secret. */
+/* One that begins with text, quoted: never for a secret. Of a URL without what may be secret in it; not at
+ * all where a secret is soon written by mistake. */
 void config_error_text(struct config_load *load, enum config_key_id id, const char *text,
                        const char *what);
+/* One about a file that id names. */
+void config_error_file(struct config_load *load, enum config_key_id id, const char *path, const char *why);
 /* One about a place in the file; path may be NULL. */
 void config_error_line(struct config_load *load, unsigned line, const char *path, const char *fmt,
                        ...) __attribute__((format(printf, 4, 5)));
@@ -54,10 +57,12 @@ void config_error_line(struct config_load *load, unsigned line, const char *path
 void config_set(struct config_load *load, enum config_key_id id, enum config_source source,
                 const char *variable, const char *text);
 
-/* A whole file, NUL-terminated; *ret_len without that. NULL and errno when it cannot be read, EFBIG
- * when it is over CONFIG_FILE_MAX. The caller frees it. */
+/* A whole file, NUL-terminated; *ret_len without that. Never waits, but for the disk. NULL and errno when it
+ * cannot be read, EFBIG when it is over CONFIG_FILE_MAX, ENOTSUP when it is no regular file. The caller frees
+ * it. Whatever file the configuration names is read by this before anything else opens it. */
 #define CONFIG_FILE_MAX ((size_t)1024 * 1024)
 char *config_read(const char *path, size_t *ret_len);
+const char *config_read_problem(int problem); /* what such an errno says */
 
 void config_from_file(struct config_load *load);                             /* config_file.c */
 void config_from_environment(struct config_load *load, char *const *environment); /* config_env.c */

@@ -53,9 +53,7 @@ static void check_pem(struct config_load *load, enum config_key_id id, const cha
     if (data == NULL && errno == ENOMEM) {
         load->no_memory = true;
     } else if (data == NULL) {
-        char shown[LOG_FIELD_MAX];
-        config_error(load, id, "%s cannot be read: %s; name a file this user may read",
-                     log_quote(shown, sizeof(shown), path, strlen(path)), strerror(errno));
+        config_error_file(load, id, path, config_read_problem(errno));
     } else if (strstr(data, mark) == NULL) {
         config_error_text(load, id, path, what);
     }

@@ -143,21 +143,31 @@ static void log_failed(struct keyfetch *f, const char *url, const struct httpget
     f->failures++;
 }
 
+/* A query may be a key to the server. */
+static void show_url(char *ret, size_t ret_size, const char *url)
+{
+    size_t len = strcspn(url, "?");
+
+    snprintf(ret, ret_size, "%.*s%s", (int)len, url, url[len] ? "?..." : "");
+}
+
 static void tell(struct keyfetch *f, const char *url, const struct httpget_answer *answer)
 {
     const char *problem = "";
+    char shown[LOG_FIELD_MAX];
 
+    show_url(shown, sizeof shown, url);
     keys_fetched(f->keys, url, answer->status, answer->body, answer->len, answer->max_age_s,
                  loop_now(f->proxy->loop), &problem);
     if (is_no_such_key(f, answer->status)) {
-        log_no_such_key(url, answer->status);
+        log_no_such_key(shown, answer->status);
     } else if (answer->status != 200) {
-        log_failed(f, url, answer);
+        log_failed(f, shown, answer);
     } else if (problem[0]) {
-        log_problem(f, url, problem);
+        log_problem(f, shown, problem);
     } else {
         f->problem = NULL;
-        log_fetched(f, url, answer);
+        log_fetched(f, shown, answer);
     }
     streams_keys_changed(f->proxy);
 }

@@ -129,6 +129,7 @@ struct listen_socket *listen_socket_new(uv_loop_t *loop, const struct listen_pla
 {
     struct listen_socket *l = calloc(1, sizeof *l);
     int problem = UV_ENOMEM;
+    struct stat made;
 
     *ret_why = strerror(ENOMEM);
     if (!l)
@@ -143,6 +144,10 @@ struct listen_socket *listen_socket_new(uv_loop_t *loop, const struct listen_pla
     if (l->fd < 0) {
         *ret_why = strerror(errno);
         goto failed;
+    }
+    if (l->unix_path && lstat(l->unix_path, &made) == 0) {
+        l->device = made.st_dev;
+        l->inode = made.st_ino;
     }
     problem = uv_poll_init(loop, &l->poll, l->fd);
     if (problem != 0) {
@@ -167,14 +172,24 @@ static void on_closed(uv_handle_t *handle)
     free(l);
 }
 
+/* Somebody may have removed it, and another process have made its own. */
+static void unlink_own(const struct listen_socket *l)
+{
+    struct stat there;
+
+    if (l->unix_path && lstat(l->unix_path, &there) == 0 && there.st_dev == l->device &&
+        there.st_ino == l->inode)
+        unlink(l->unix_path);
+}
+
 void listen_socket_close(struct listen_socket *l)
 {
     if (!l)
         return;
+    /* First: from its closing on the name may be another process's. */
+    unlink_own(l);
     accept_some(l, BACKLOG);
     uv_poll_stop(&l->poll);
     close(l->fd);
-    if (l->unix_path)
-        unlink(l->unix_path);
     uv_close((uv_handle_t *)&l->poll, on_closed);
 }

@@ -7,13 +7,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <uv.h>
 
 struct listen_socket {
     uv_poll_t poll;
     int fd;
     bool is_held; /* out of file descriptors: nothing is accepted for a moment */
-    char *unix_path; /* removed with it; NULL: none */
+    char *unix_path; /* removed with it, while it is that file; NULL: none */
+    dev_t device;
+    ino_t inode;
     void (*accepted)(void *ctx, int fd, const struct sockaddr_storage *from);
     void *ctx;
 };

@@ -83,6 +83,22 @@ static void on_signal(void *ctx, int number)
         stop_signal(run->proxy, number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
+static void tell_status(const struct proxy *p)
+{
+    const struct notify_facts facts = {
+        .streams = p->streams_len,
+        .rooms = rooms_count(p->rooms),
+        .kept = rooms_persistent_count(p->rooms),
+        .is_stopping = p->stop.step != STOP_NOT,
+        .is_prosody_down = p->is_upstream_down,
+        .service = p->stop.step == STOP_NOT ? service_problem(p->service) : "",
+        .state = p->state ? state_problem(p->state) : "",
+        .fence = p->fence ? fence_problem(p->fence) : "",
+    };
+
+    notify_status(&facts);
+}
+
 static void on_tick(void *ctx, int64_t now)
 {
     struct run *run = ctx;
@@ -94,6 +110,8 @@ static void on_tick(void *ctx, int64_t now)
         run->ticked = now;
         sessions_tick(p->sessions, now);
         rooms_strangers(p->rooms, sessions_strangers(p->sessions), now);
+        if (p->fence && fence_tick(p->fence, now))
+            rooms_fence_anew(p->rooms);
         if (p->state && p->stop.step == STOP_NOT) /* what others leave is for those who stay */
             state_tick(p->state, now);
         streams_tick(p, now);
@@ -102,6 +120,7 @@ static void on_tick(void *ctx, int64_t now)
         keyfetch_tick(p->keyfetch, now);
         rejections_tick(p->rejections, now);
         listener_tick(p->listener);
+        tell_status(p);
     }
     streams_release_owner_sets(p);
     stop_tick(p, now);
@@ -166,31 +185,65 @@ static void release_owner_sets(struct deferred *work)
     streams_release_owner_sets((struct proxy *)((char *)work - offsetof(struct proxy, owner_sets)));
 }
 
+static enum state_found adopt(struct proxy *p, const char *name)
+{
+    if (!rooms_adopt(p->rooms, name, loop_now(p->loop)))
+        return STATE_FOUND_LATER;
+    log_event(LOG_LEVEL_INFO, "state",
+              "a room was held when an earlier process ended; it is released once it is empty",
+              {"room", name});
+    return STATE_FOUND_TAKEN;
+}
+
+/* Of another xmpp.muc than this one: Prosody keeps it, and answers of it are not understood here.
+ */
+static enum state_found set_aside(const char *name)
+{
+    log_event(LOG_LEVEL_WARN, "state",
+              "state.file has a room that is none of xmpp.muc: it stays in Prosody until it is "
+              "destroyed there, or until a start with the xmpp.muc it was made with",
+              {"room", name});
+    return STATE_FOUND_ASIDE;
+}
+
 /* A file may have been written by anything. */
-static void on_room_found(void *ctx, const char *name)
+static enum state_found on_room_found(void *ctx, const char *name)
 {
     struct proxy *p = ctx;
-    struct jid address;
-    struct muc_room room;
+    enum state_found found = STATE_FOUND_NO_ROOM;
+    struct jid address = {0};
+    struct muc_room room = {0};
     bool no_memory = false;
-    enum muc_place place = MUC_ELSEWHERE;
+    enum muc_place place;
+    char *bare = NULL;
 
-    if (jid_parse(name, strlen(name), &address) == JID_OK) {
+    switch (jid_parse(name, strlen(name), &address)) {
+    case JID_OK:
         place = muc_locate(&p->config->xmpp, &address, &room, &no_memory);
-        jid_done(&address);
+        bare = jid_bare(&address);
+        if (no_memory || !bare)
+            found = STATE_FOUND_LATER;
+        else if (place == MUC_MAIN && strcmp(room.jid, name) == 0)
+            found = adopt(p, name);
+        else if (place == MUC_ELSEWHERE && address.node[0] && strcmp(bare, name) == 0)
+            found = set_aside(name);
+        break;
+    case JID_NO_MEMORY:
+        found = STATE_FOUND_LATER;
+        break;
+    default:
+        break;
     }
-    if (place == MUC_MAIN && strcmp(room.jid, name) == 0) {
-        log_event(LOG_LEVEL_INFO, "state",
-                  "a room was held when an earlier process ended; it is released once it is empty",
+    free(bare);
+    muc_room_done(&room);
+    jid_done(&address);
+    if (found == STATE_FOUND_NO_ROOM)
+        log_event(LOG_LEVEL_WARN, "state", "state.file has a row that is no room: taken out",
+                  {"row", name});
+    else if (found == STATE_FOUND_LATER)
+        log_event(LOG_LEVEL_WARN, "state", "out of memory: a room of state.file is looked at later",
                   {"room", name});
-        rooms_adopt(p->rooms, name, loop_now(p->loop));
-    } else if (!no_memory) {
-        log_event(LOG_LEVEL_WARN, "state",
-                  "state.file has a row that is no room of xmpp.muc: taken out", {"row", name});
-        state_release(p->state, name);
-    }
-    if (place != MUC_ELSEWHERE)
-        muc_room_done(&room);
+    return found;
 }
 
 static void write_down(void *ctx, const char *room, bool is_persistent, bool is_waited_for)
@@ -198,7 +251,7 @@ static void write_down(void *ctx, const char *room, bool is_persistent, bool is_
     struct proxy *p = ctx;
 
     if (is_persistent && !state_hold(p->state, room, NULL, NULL))
-        log_line(LOG_LEVEL_WARN, "state", "out of memory: %s is not in the state file", room);
+        return; /* said; all is written anew again */
     if (is_waited_for)
         state_waiting(p->state, room, true);
 }

@@ -3,9 +3,12 @@
  */
 #include "proxy/notify.h"
 
-#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+
+#define STATUS_MAX 1024
 
 void notify_ready(void)
 {
@@ -39,4 +42,33 @@ void notify_tick(int64_t now_ms)
     }
     sd_notify(0, "WATCHDOG=1");
     next_ms = now_ms + (int64_t)(limit_us / 1000 / 3);
+}
+
+static void add_problem(char *text, const char *what, const char *problem)
+{
+    size_t len = strlen(text);
+
+    if (problem[0])
+        snprintf(text + len, STATUS_MAX - len, "; %s: %s", what, problem);
+}
+
+void notify_status(const struct notify_facts *facts)
+{
+    static char told[STATUS_MAX];
+    char text[STATUS_MAX];
+
+    snprintf(text, sizeof text, "%s%zu streams, %zu rooms (%zu kept)",
+             facts->is_stopping ? "Stopping: " : "", facts->streams, facts->rooms, facts->kept);
+    if (facts->is_prosody_down)
+        add_problem(text, "clients are refused", "Prosody cannot be reached");
+    add_problem(text, "lobby users are refused, the service account is not logged in",
+                facts->service);
+    add_problem(text, "persistence is off, state.file", facts->state);
+    add_problem(text, "instances do not keep out of each other's rooms", facts->fence);
+    for (char *at = text; *at; at++) /* a line, and UTF-8 that may have been cut */
+        *at = *at >= ' ' && *at < 0x7f ? *at : '?';
+    if (strcmp(text, told) == 0)
+        return;
+    memcpy(told, text, strlen(text) + 1);
+    sd_notifyf(0, "STATUS=%s", text);
 }

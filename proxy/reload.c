@@ -60,6 +60,17 @@ static void warn_of_the_fixed(const struct config *old, const struct config *new
         log_line(LOG_LEVEL_WARN, TAG, "state.file changes with a restart only");
 }
 
+/* By these every room has its name, here and in the state file. */
+static bool are_rooms_the_same(const struct config *old, const struct config *new)
+{
+    if (is_same(old->xmpp.domain, new->xmpp.domain) && is_same(old->xmpp.muc, new->xmpp.muc) &&
+        is_same(old->xmpp.lobby, new->xmpp.lobby) && old->xmpp.tenants == new->xmpp.tenants)
+        return true;
+    log_line(LOG_LEVEL_ERROR, TAG,
+             "xmpp.domain, xmpp.muc, xmpp.lobby and xmpp.tenants change with a restart only");
+    return false;
+}
+
 static bool is_service_changed(const struct config *old, const struct config *new)
 {
     return !is_same(old->service.jid, new->service.jid) ||
@@ -85,7 +96,7 @@ static bool swap(struct proxy *p, struct config *config)
     struct keyfetch *keyfetch = NULL;
     struct bosh *bosh = NULL;
 
-    if (!listener_load_tls(config, &listen_tls) ||
+    if (!are_rooms_the_same(old, config) || !listener_load_tls(config, &listen_tls) ||
         !proxy_load_upstream_tls(config, &upstream_tls) ||
         (has_new_keys ? !keyfetch_new(p, config, &keyfetch)
                       : !keyfetch_load_tls(config, &keys_tls)))

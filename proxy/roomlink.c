@@ -74,6 +74,7 @@ static void on_note(void *ctx, const struct room_note *note)
         [ROOM_RELEASED] = {LOG_LEVEL_INFO, "room is empty and was destroyed"},
         [ROOM_HANDED_OVER] = {LOG_LEVEL_INFO, "room is held by another instance from now on"},
         [ROOM_GIVEN_BACK] = {LOG_LEVEL_INFO, "room is given back to Prosody"},
+        [ROOM_LEFT] = {LOG_LEVEL_INFO, "room is left to the next start, as somebody waits for it"},
         [ROOM_FORGOTTEN] = {LOG_LEVEL_INFO, "room is gone and forgotten"},
         [ROOM_FAILED] = {LOG_LEVEL_WARN, "room request failed"},
         [ROOM_GRANTED] = {LOG_LEVEL_DEBUG, "member made"},
@@ -118,6 +119,13 @@ static uint64_t on_changing(void *ctx, const char *room)
     struct roomlink *link = ctx;
 
     return fence_count_change(link->proxy->fence, room);
+}
+
+static bool on_is_changing(void *ctx, const char *room, uint64_t *ret_changes)
+{
+    struct roomlink *link = ctx;
+
+    return fence_is_changing(link->proxy->fence, room, ret_changes);
 }
 
 static void on_up(void *ctx, int64_t now)
@@ -165,6 +173,7 @@ struct roomlink *roomlink_new(struct proxy *proxy)
     if (proxy->fence) {
         link->actions.fence = on_fence;
         link->actions.changing = on_changing;
+        link->actions.is_changing = on_is_changing;
     }
     tasks_init(&link->tasks, proxy);
     proxy->rooms = rooms_new(&proxy->config->lobby, &link->actions);

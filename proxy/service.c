@@ -455,6 +455,15 @@ void service_free(struct service *s)
     free(s);
 }
 
+const char *service_problem(const struct service *s)
+{
+    if (s->state == SERVICE_READY)
+        return "";
+    if (!s->proxy->config->service.configured)
+        return NOT_CONFIGURED;
+    return s->said[0] ? s->said : "it is logging in";
+}
+
 void service_make_id(struct service *s, char ret[SERVICE_ID_LEN])
 {
     snprintf(ret, SERVICE_ID_LEN, "%s-%llu", s->id_prefix, (unsigned long long)++s->last_id);

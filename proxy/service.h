@@ -27,6 +27,8 @@ void service_restart(struct service *s);
 /* Closes its stream for good; nobody is told, as the rooms go too. */
 void service_stop(struct service *s);
 void service_free(struct service *s);
+/* Why it is not logged in; "" when it is. */
+const char *service_problem(const struct service *s);
 
 #define SERVICE_ID_LEN 48
 /* A stanza id nobody can guess and nobody used before. */

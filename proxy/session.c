@@ -11,17 +11,25 @@
 /* uthash's own arithmetic is unsigned on purpose. */
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+#include <utlist.h>
+
+#define SAID_FULL_MS 60000
 
 struct entry {
     char *id;
     struct session *session;
+    bool is_idle; /* suspended and nowhere */
+    struct entry *prev, *next;
     UT_hash_handle hh;
 };
 
 struct sessions {
     struct rooms *rooms;
     struct entry *entries;
+    struct entry *idle; /* the oldest first */
     size_t max;
+    bool has_said_full;
+    int64_t said_full_at;
 };
 
 static void place_free(struct session_place *place)
@@ -54,12 +62,30 @@ static void session_free(struct session *s)
     free(s);
 }
 
+/* Whether nothing is lost with it but what Prosody says anew: rooms rest on those that are in them,
+ * or may be for all that is known. */
+static void mark_idle(struct sessions *table, struct session *s)
+{
+    struct entry *e = s->hash;
+    bool is_idle = !s->stream && s->places_len == 0 && !s->is_token_unseen && sm_is_even(&s->sm);
+
+    if (!e || e->is_idle == is_idle)
+        return;
+    e->is_idle = is_idle;
+    if (is_idle)
+        DL_APPEND(table->idle, e);
+    else
+        DL_DELETE(table->idle, e);
+}
+
 static void entry_remove(struct sessions *table, struct session *s)
 {
     struct entry *e = s->hash;
 
     if (!e)
         return;
+    if (e->is_idle)
+        DL_DELETE(table->idle, e);
     HASH_DEL(table->entries, e);
     free(e->id);
     free(e);
@@ -162,11 +188,14 @@ bool session_bind(struct session *s, const char *jid)
     return true;
 }
 
-bool session_resumable(struct sessions *table, struct session *s, const char *id, int64_t max_ms)
+bool session_resumable(struct sessions *table, struct session *s, const char *id, int64_t max_ms,
+                       int64_t now)
 {
     struct entry *e;
 
     entry_remove(table, s);
+    while (HASH_COUNT(table->entries) >= table->max && table->idle)
+        session_end(table, table->idle->session, now);
     if (HASH_COUNT(table->entries) >= table->max || sessions_find(table, id))
         return false;
     e = calloc(1, sizeof *e);
@@ -191,6 +220,16 @@ failed:
     return false;
 }
 
+bool sessions_full_is_news(struct sessions *table, int64_t now)
+{
+    bool is_news = !table->has_said_full || now - table->said_full_at >= SAID_FULL_MS;
+
+    if (is_news)
+        table->said_full_at = now;
+    table->has_said_full = true;
+    return is_news;
+}
+
 struct session *sessions_find(struct sessions *table, const char *id)
 {
     struct entry *e = NULL;
@@ -211,21 +250,15 @@ void session_leave(struct sessions *table, struct session *s, bool clean, int64_
     if (sm_is_even(&s->sm))
         forget_answers(s);
     s->until = now + s->resume_ms;
+    mark_idle(table, s);
     rooms_suspended(table->rooms, s->full_jid, s->until, now);
-}
-
-void session_forget(struct sessions *table, struct session *s, int64_t now)
-{
-    if (s->stream)
-        entry_remove(table, s);
-    else
-        session_end(table, s, now);
 }
 
 void session_take(struct sessions *table, struct session *s, struct stream *stream, int64_t now)
 {
     s->stream = stream;
     s->until = 0;
+    mark_idle(table, s);
     if (s->full_jid)
         rooms_resumed(table->rooms, s->full_jid, now);
 }
@@ -324,6 +357,16 @@ void session_forget_answer(struct session *s, struct session_answer *answer)
     free(answer);
 }
 
+/* The stanza that an added answer answers was withheld: the client may send it again as long as
+ * Prosody has not acknowledged past it. */
+static bool is_over(const struct session *s, const struct session_answer *answer, uint32_t h)
+{
+    bool is_settled = s->sm.up.from == s->sm.up.to && s->sm.up.marks_len == 0;
+
+    return !sm_is_behind(answer->at, h) &&
+           (answer->state == ANSWER_HIDDEN || (answer->state == ANSWER_ADDED && is_settled));
+}
+
 void session_acknowledged(struct session *s, uint32_t h)
 {
     struct session_answer *next;
@@ -332,8 +375,7 @@ void session_acknowledged(struct session *s, uint32_t h)
         return; /* more than there was: whatever comes of it, nothing is over yet */
     for (struct session_answer *at = s->answers; at; at = next) {
         next = at->next;
-        if (at->is_hidden && !sm_is_behind(at->hidden_at, h) &&
-            (at->is_silent || (at->is_early && !sm_is_behind(at->at, h))))
+        if (is_over(s, at, h))
             session_forget_answer(s, at);
     }
 }
@@ -345,9 +387,9 @@ void session_resumed(struct session *s, uint32_t h)
     session_acknowledged(s, h);
     for (struct session_answer *at = s->answers; at; at = next) {
         next = at->next;
-        if (!at->is_silent && (!at->is_early || (at->number != 0 && sm_is_behind(at->at, h))))
+        if (at->state == ANSWER_HIDDEN)
+            at->state = ANSWER_FORWARDED; /* Prosody sends it again, maybe at another place */
+        else if (at->state != ANSWER_FORWARDED && at->state != ANSWER_ADDED)
             session_forget_answer(s, at);
-        else if (at->number != 0)
-            at->is_hidden = false; /* Prosody sends it again, maybe at another place */
     }
 }

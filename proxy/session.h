@@ -27,19 +27,24 @@ struct session_place {
     struct session_place *next;
 };
 
-/* An answer of ours, from the ping that stands in for what it answers (xmpp/stand_in.h) until Prosody
- * has answered that one, in whose place it goes to the client. Where the two answers do not meet, it is
- * kept until the client has acknowledged past both, since Prosody may send its own again. */
+/* What becomes of an answer of ours, and of Prosody's to the ping that stands in for what is answered. */
+enum session_answer_state {
+    ANSWER_WAITS,     /* goes out in the place of Prosody's */
+    ANSWER_UNDECIDED, /* the ping asks for his address, and what it stands for is still held */
+    ANSWER_EARLY,     /* went out by itself, nobody counts; Prosody's is hidden */
+    ANSWER_FORWARDED, /* what the ping stands for went behind it: nothing to say; Prosody's is hidden */
+    ANSWER_HIDDEN,    /* so it was, behind the client's stanza `at`: Prosody may send it again */
+    ANSWER_ADDED,     /* no ping stands for it: only the client counts it, as his stanza `at` */
+};
+
+/* An answer of ours, from the ping that stands in for what it answers (xmpp/stand_in.h) until nothing of
+ * either can come again. */
 struct session_answer {
+    enum session_answer_state state;
     uint64_t number;
     char *stanza;
     int64_t since;
-    bool is_undecided; /* the ping asks for his address, and what it stands for is still held */
-    bool is_silent;    /* that was forwarded after all: there is nothing to say */
-    bool is_early;     /* it went out by itself, */
-    uint32_t at;       /* as that stanza in the client's count */
-    bool is_hidden;    /* Prosody's came by itself and was hidden, */
-    uint32_t hidden_at; /* behind that one */
+    uint32_t at;
     struct session_answer *next;
 };
 
@@ -74,14 +79,15 @@ void sessions_tick(struct sessions *table, int64_t now);
 struct session *session_new(struct stream *stream);
 /* Prosody bound jid to it. False when out of memory or jid is no full JID. */
 bool session_bind(struct session *s, const char *jid);
-/* <enabled/> came: it can be resumed by id for max_ms after its stream breaks. */
-bool session_resumable(struct sessions *table, struct session *s, const char *id, int64_t max_ms);
+/* <enabled/> came: it can be resumed by id for max_ms after its stream breaks. Where the table is full the
+ * suspended one goes that was in no room for longest; false when there is none, or out of memory. */
+bool session_resumable(struct sessions *table, struct session *s, const char *id, int64_t max_ms, int64_t now);
+/* Whether it was not said within the last minute that one could not be kept; it now is. */
+bool sessions_full_is_news(struct sessions *table, int64_t now);
 /* The session of that id, live or suspended; NULL when this instance knows none. */
 struct session *sessions_find(struct sessions *table, const char *id);
 /* Its stream is gone. clean: it was closed, not broken, so it cannot come back. Owns s from now on. */
 void session_leave(struct sessions *table, struct session *s, bool clean, int64_t now);
-/* What is known of it is out of date: it can no longer be found, and one without a stream is gone. */
-void session_forget(struct sessions *table, struct session *s, int64_t now);
 /* It goes on in stream: its rooms are told. The former stream, if any, is left without a session. */
 void session_take(struct sessions *table, struct session *s, struct stream *stream, int64_t now);
 
@@ -96,6 +102,6 @@ struct session_answer *session_find_answer(struct session *s, uint64_t number);
 void session_forget_answer(struct session *s, struct session_answer *answer);
 /* The client acknowledged h. */
 void session_acknowledged(struct session *s, uint32_t h);
-/* The client resumed with h: what he has not seen comes again from Prosody, or was never handled there;
- * what stays was seen, or has only us to come from. */
+/* The client resumed with h: what waits comes again from Prosody, or was never handled there; what stays
+ * is to be hidden, or has only us to come from. */
 void session_resumed(struct session *s, uint32_t h);

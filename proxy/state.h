@@ -15,10 +15,18 @@
 
 struct state;
 
+/* What becomes of a room that was found. */
+enum state_found {
+    STATE_FOUND_TAKEN,  /* this process holds it now */
+    STATE_FOUND_LATER,  /* no memory: it is to be told of again */
+    STATE_FOUND_ASIDE,  /* none of this process's, but it may be another's: the next start is told of it */
+    STATE_FOUND_NO_ROOM /* nobody's: it is taken out */
+};
+
 struct state_callbacks {
-    /* After state_tick: a room that a process which is gone held, or that another handed over. It is held
-     * by this one now. */
-    void (*found)(void *ctx, const char *room);
+    /* After state_tick: a room that a process which is gone held, or that another handed over. Now and then
+     * a room is told of twice. */
+    enum state_found (*found)(void *ctx, const char *room);
     /* The file was opened again, or is a new one: whatever this process holds, and who waits at it, is to
      * be written anew, before it returns (state_hold without done, state_waiting). */
     void (*renew)(void *ctx);
@@ -40,16 +48,17 @@ void state_free(struct state *state);
 enum state_outcome {
     STATE_DONE,
     STATE_HANDED_OVER, /* by state_part: another process holds the room now */
+    STATE_LATER,       /* by state_part: the file is another since a moment ago, not all have written yet */
     STATE_UNWRITTEN,   /* the file cannot be written; it was said why */
 };
 typedef void (*state_done)(void *ctx, enum state_outcome outcome);
 
-/* Writes a room down as held by this process. done may be NULL. False at once when out of memory: then
- * done is not called. */
+/* Writes a room down as held by this process. done may be NULL. False at once when out of memory, or
+ * while the file was given up: then done is not called. */
 bool state_hold(struct state *state, const char *room, state_done done, void *ctx)
     __attribute__((warn_unused_result));
 /* Before a room is destroyed: STATE_DONE where nobody else has people waiting for it, and
- * STATE_HANDED_OVER where somebody has, who holds it from now on. */
+ * STATE_HANDED_OVER where somebody has, who holds it from now on; STATE_LATER: to be asked again. */
 bool state_part(struct state *state, const char *room, state_done done, void *ctx)
     __attribute__((warn_unused_result));
 /* Takes a room out: at once, or when the file can be written again. */
@@ -58,9 +67,14 @@ void state_release(struct state *state, const char *room);
 void state_waiting(struct state *state, const char *room, bool is_waiting);
 /* Whoever asked by ctx hears nothing any more. */
 void state_forget(struct state *state, const void *ctx);
+/* And has waited for too long: the file does not work until it answers. */
+void state_give_up(struct state *state, const void *ctx);
 
 /* Whether rooms can be written down now. */
 bool state_is_working(const struct state *state);
+#define STATE_PROBLEM_MAX 256
+/* Why not; "" where they can. */
+const char *state_problem(const struct state *state);
 /* Whether another process has the same file open, which would find the rooms this one leaves. */
 bool state_is_shared(const struct state *state);
 void state_tick(struct state *state, int64_t now);

@@ -1,9 +1,18 @@
 /*
  * SQLite, and the locks that say who lives. What a newcomer gets wrong: a slot is reused, so what
- * its former holder left is this process's own at once; and such rows are marked as not taken until
- * the loop's side was told of them.
+ * its former holder left is this process's own at once; and such rows are marked as not taken (0)
+ * until the loop's side says that it has taken them (1), or set aside for another start (2).
+ *
+ * The slots are bytes of the file itself, far behind its end: whatever is moved, linked or copied,
+ * the rows and the locks that go with them are in one file. SQLite's own locks on it are this
+ * process's, and closing any descriptor of it ends them: ours is closed after SQLite's, no other is
+ * ever opened.
  */
 #include "proxy/state_file.h"
+
+#include "proxy/state_path.h"
+
+#include <errno.h>
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -14,16 +23,22 @@
 #include <unistd.h>
 
 #define BUSY_MS 2000
-#define VERSION 1
+#define VERSION 2
+#define SEPARATE_LOCKS_VERSION 1 /* whose slots were in a file beside it */
 #define SLOTS_MAX 1024
+/* Others look at every sweep whether the file was moved: who has it open still has looked after so
+ * many of ours. */
+#define MOVE_SWEEPS 3
+#define SLOTS_FROM (INT64_C(1) << 62) /* SQLite locks around 2^30 */
 #define NO_SLOT (-1)
 
 struct state_file {
     char *name;
     sqlite3 *db;
-    _Atomic int lock; /* descriptor of NAME-lock; -1: none. The loop's side asks by it who lives */
+    _Atomic int lock; /* descriptor; -1: none. The loop's side asks by it who lives */
     int slot;
-    unsigned openings;
+    unsigned openings, moves;
+    unsigned sweeps_to_wait; /* after a move */
     char problem[256];
 };
 
@@ -67,51 +82,89 @@ static bool fails(struct state_file *f, const char *doing)
     return false;
 }
 
+/* So is it. */
+static bool refuses(struct state_file *f, const char *why)
+{
+    snprintf(f->problem, sizeof f->problem, "%s", why);
+    return false;
+}
+
 /* Locks. */
 
-static struct flock at_slot(short type, int slot)
+static struct flock at_slots(short type, int slot, int len)
 {
-    return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = slot, .l_len = 1};
+    return (struct flock){
+        .l_type = type, .l_whence = SEEK_SET, .l_start = SLOTS_FROM + slot, .l_len = len};
 }
 
 static bool is_alive(const struct state_file *f, int slot)
 {
-    struct flock lock = at_slot(F_WRLCK, slot);
+    struct flock lock = at_slots(F_WRLCK, slot, 1);
 
     return slot == f->slot || (fcntl(f->lock, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK);
 }
 
 bool state_file_is_shared(const struct state_file *f)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = at_slots(F_WRLCK, 0, SLOTS_MAX);
 
     return f->lock >= 0 && fcntl(f->lock, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+/* The file SQLite has open, and no other. */
+static bool open_for_locks(struct state_file *f)
+{
+    int has_moved = 0;
+
+    if (state_path_is_mounted_alone(f->name))
+        return refuses(f, "it is mounted without its folder, where SQLite keeps more of it; "
+                          "mount the folder instead");
+    if (f->lock < 0)
+        f->lock = open(f->name, O_RDWR | O_CLOEXEC);
+    if (f->lock < 0)
+        return refuses(f, strerror(errno));
+    (void)sqlite3_file_control(f->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    if (has_moved || state_path_leads_elsewhere(f->name, f->lock))
+        return refuses(f, "it was moved or removed while it was opened");
+    return true;
+}
+
 static bool take_slot(struct state_file *f)
 {
-    char *path = NULL;
-
     if (f->slot != NO_SLOT)
         return true;
-    if (asprintf(&path, "%s-lock", f->name) < 0) {
-        snprintf(f->problem, sizeof f->problem, "out of memory");
-        return false;
-    }
-    if (f->lock < 0)
-        f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    free(path);
-    for (int slot = 0; f->lock >= 0 && slot < SLOTS_MAX; slot++) {
-        struct flock lock = at_slot(F_WRLCK, slot);
+    for (int slot = 0; slot < SLOTS_MAX; slot++) {
+        struct flock lock = at_slots(F_WRLCK, slot, 1);
 
         if (fcntl(f->lock, F_OFD_SETLK, &lock) != 0)
             continue;
         f->slot = slot;
         return true;
     }
-    snprintf(f->problem, sizeof f->problem, "%s-lock cannot be locked; is its disk a local one?",
-             f->name);
-    return false;
+    return refuses(f, "it cannot be locked; is its disk a local one?");
+}
+
+/* Whether a process still runs that has its slot in a file beside this one; if none does, that file
+ * is of no more use. */
+static bool is_with_separate_locks(const struct state_file *f)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char *name = state_path_resolve(f->name);
+    char *path = NULL;
+    int file = -1;
+    bool is_held = false;
+
+    if (name && asprintf(&path, "%s-lock", name) >= 0) {
+        file = open(path, O_RDWR | O_CLOEXEC);
+        is_held = file >= 0 && fcntl(file, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+        if (file >= 0 && !is_held)
+            unlink(path);
+    }
+    if (file >= 0)
+        close(file);
+    free(path);
+    free(name);
+    return is_held;
 }
 
 /* The database. */
@@ -145,7 +198,7 @@ static bool prepare(struct state_file *f)
         "  since INTEGER NOT NULL) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS waiting"
         " (jid TEXT, holder INTEGER, PRIMARY KEY (jid, holder)) WITHOUT ROWID;"
-        "PRAGMA user_version = 1;";
+        "PRAGMA user_version = 2;";
     long version = 0;
     bool is_sound = false;
 
@@ -153,16 +206,12 @@ static bool prepare(struct state_file *f)
     if (sqlite3_exec(f->db, "PRAGMA user_version", read_version, &version, NULL) != SQLITE_OK ||
         sqlite3_exec(f->db, "PRAGMA quick_check(1)", read_check, &is_sound, NULL) != SQLITE_OK)
         return fails(f, "it cannot be read");
-    if (!is_sound) {
-        snprintf(f->problem, sizeof f->problem,
-                 "it is damaged; move it away, a new one is made then");
-        return false;
-    }
-    if (version > VERSION) {
-        snprintf(f->problem, sizeof f->problem,
-                 "a newer Vestibule wrote it; use that one, or move the file away");
-        return false;
-    }
+    if (!is_sound)
+        return refuses(f, "it is damaged; move it away, a new one is made then");
+    if (version > VERSION)
+        return refuses(f, "a newer Vestibule wrote it; use that one, or move the file away");
+    if (version == SEPARATE_LOCKS_VERSION && is_with_separate_locks(f))
+        return refuses(f, "an older Vestibule has it open; it can be used once that one has ended");
     return run(f, tables, "it cannot be set up");
 }
 
@@ -172,28 +221,17 @@ static void close_database(struct state_file *f)
     f->db = NULL;
 }
 
-/* Whether somebody took the files away: SQLite would go on writing where nobody looks. */
-static bool is_lock_gone(const struct state_file *f)
-{
-    struct stat there;
-
-    return f->lock >= 0 && (fstat(f->lock, &there) != 0 || there.st_nlink == 0);
-}
-
+/* SQLite would go on writing, and this process go on living, where nobody looks. */
 static void leave_moved(struct state_file *f)
 {
-    int has_moved = 0;
-
-    if (f->db &&
-        sqlite3_file_control(f->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved) == SQLITE_OK &&
-        has_moved)
-        close_database(f);
-    if (!is_lock_gone(f))
+    if (f->lock < 0 || !state_path_leads_elsewhere(f->name, f->lock))
         return;
+    f->sweeps_to_wait = state_file_is_shared(f) ? MOVE_SWEEPS : 0;
     close_database(f);
     close(f->lock);
     f->lock = -1;
     f->slot = NO_SLOT;
+    f->moves++;
 }
 
 /* A change with the slot's number as ?1 and the room as ?2. */
@@ -224,7 +262,7 @@ bool state_file_open(struct state_file *f)
     } else if (sqlite3_db_readonly(f->db, "main") == 1) {
         /* Reading on, SQLite would make the files beside it read-only as well. */
         snprintf(f->problem, sizeof f->problem, "it may only be read%s", hint(SQLITE_READONLY));
-    } else if (prepare(f)) {
+    } else if (open_for_locks(f) && prepare(f)) {
         bool had_slot = f->slot != NO_SLOT;
 
         /* What the slot's former holder left; its waiting clients are gone with it. */
@@ -293,38 +331,43 @@ static bool hand_over(struct state_file *f, int holder, struct state_change *cha
     return write_row(f, sql, change->room);
 }
 
-static bool sweep(struct state_file *f, struct state_changes *batch, struct state_change *change)
+static bool sweep(struct state_file *f, struct state_changes *ret_found,
+                  struct state_change *change)
 {
+    /* What cannot even be named. */
+    static const char nameless[] = "DELETE FROM room WHERE holder = ?1 AND taken = 0"
+                                   " AND (typeof(jid) <> 'text' OR instr(jid, char(0)) > 0)";
     sqlite3_stmt *statement = NULL;
     int code;
 
     if (!for_others(f,
                     "SELECT holder FROM room WHERE holder <> ?1"
                     " UNION SELECT holder FROM waiting WHERE holder <> ?1",
-                    change, take_from_the_gone))
+                    change, take_from_the_gone) ||
+        !write_row(f, nameless, NULL))
         return false;
     code = sqlite3_prepare_v2(f->db, "SELECT jid FROM room WHERE holder = ?1 AND taken = 0", -1,
                               &statement, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_bind_int(statement, 1, f->slot);
     while (code == SQLITE_OK || code == SQLITE_ROW) {
-        struct state_change *found;
+        struct state_change *found = NULL;
+        const char *room;
 
         code = sqlite3_step(statement);
         if (code != SQLITE_ROW)
             break;
-        found = state_change_new(STATE_FOUND, (const char *)sqlite3_column_text(statement, 0));
+        room = (const char *)sqlite3_column_text(statement, 0); /* NULL: no memory for it */
+        found = room ? state_change_new(STATE_FOUND, room) : NULL;
         if (!found)
             break; /* the next sweep finds them */
-        STAILQ_INSERT_TAIL(batch, found, link);
+        STAILQ_INSERT_TAIL(ret_found, found, link);
     }
     sqlite3_finalize(statement);
-    if (code == SQLITE_DONE)
-        return write_row(f, "UPDATE room SET taken = 1 WHERE holder = ?1 AND taken = 0", NULL);
-    return code == SQLITE_ROW || fails(f, "it cannot be read");
+    return code == SQLITE_ROW || code == SQLITE_DONE || fails(f, "it cannot be read");
 }
 
-static bool carry_out(struct state_file *f, struct state_changes *batch,
+static bool carry_out(struct state_file *f, struct state_changes *ret_found,
                       struct state_change *change)
 {
     switch (change->kind) {
@@ -334,6 +377,10 @@ static bool carry_out(struct state_file *f, struct state_changes *batch,
                          " ON CONFLICT (jid) DO UPDATE SET holder = ?1, taken = 1",
                          change->room);
     case STATE_PART:
+        if (f->sweeps_to_wait > 0) {
+            change->outcome = STATE_LATER;
+            return true;
+        }
         return for_others(f, "SELECT holder FROM waiting WHERE holder <> ?1 AND jid = ?2", change,
                           hand_over);
     case STATE_RELEASE:
@@ -343,9 +390,16 @@ static bool carry_out(struct state_file *f, struct state_changes *batch,
     case STATE_WAITING_NO_MORE:
         return write_row(f, "DELETE FROM waiting WHERE holder = ?1 AND jid = ?2", change->room);
     case STATE_SWEEP:
-        return sweep(f, batch, change);
+        f->sweeps_to_wait -= f->sweeps_to_wait > 0;
+        return sweep(f, ret_found, change);
     case STATE_FOUND:
         return true;
+    case STATE_TAKE:
+        return write_row(f, "UPDATE room SET taken = 1 WHERE holder = ?1 AND jid = ?2",
+                         change->room);
+    case STATE_SET_ASIDE:
+        return write_row(f, "UPDATE room SET taken = 2 WHERE holder = ?1 AND jid = ?2",
+                         change->room);
     case STATE_RENEW:
         return write_row(f, "DELETE FROM room WHERE holder = ?1 AND taken = 1", NULL) &&
                write_row(f, "DELETE FROM waiting WHERE holder = ?1", NULL);
@@ -353,7 +407,8 @@ static bool carry_out(struct state_file *f, struct state_changes *batch,
     return true;
 }
 
-void state_file_write(struct state_file *f, struct state_changes *batch)
+void state_file_write(struct state_file *f, struct state_changes *batch,
+                      struct state_changes *ret_found)
 {
     struct state_change *change;
     bool is_written;
@@ -362,7 +417,7 @@ void state_file_write(struct state_file *f, struct state_changes *batch)
     is_written = state_file_open(f) && run(f, "BEGIN IMMEDIATE", "it cannot be written");
 
     for (change = STAILQ_FIRST(batch); is_written && change; change = STAILQ_NEXT(change, link))
-        is_written = carry_out(f, batch, change);
+        is_written = carry_out(f, ret_found, change);
     if (is_written)
         is_written = run(f, "COMMIT", "it cannot be written");
     if (is_written)
@@ -372,6 +427,10 @@ void state_file_write(struct state_file *f, struct state_changes *batch)
     close_database(f);
     STAILQ_FOREACH(change, batch, link)
     change->outcome = STATE_UNWRITTEN;
+    while ((change = STAILQ_FIRST(ret_found))) {
+        STAILQ_REMOVE_HEAD(ret_found, link);
+        free(change);
+    }
 }
 
 const char *state_file_problem(const struct state_file *f)
@@ -382,6 +441,11 @@ const char *state_file_problem(const struct state_file *f)
 unsigned state_file_openings(const struct state_file *f)
 {
     return f->openings;
+}
+
+unsigned state_file_moves(const struct state_file *f)
+{
+    return f->moves;
 }
 
 const char *state_file_name(const struct state_file *f)

@@ -18,15 +18,16 @@
 
 #define TAG "stop"
 #define TICK_MS 100
-/* As many at least in a tick: a few streams need no window. */
-#define CLOSED_AT_ONCE 50
 /* How long a stop waits for rooms to be given back, and then for last words to be read. */
 #define ROOMS_MS 3000
 #define CLOSING_MS 3000
+/* From the end of the window until a client may be back at a process that was started anew. */
+#define RETURN_MS 3000
 
 static void enter(struct proxy *p, enum stop_step step, int64_t now, int64_t limit_ms)
 {
     p->stop.step = step;
+    p->stop.began = now;
     p->stop.deadline = now + limit_ms;
 }
 
@@ -48,17 +49,31 @@ void stop_signal(struct proxy *p, const char *why)
     enter(p, STOP_DRAINING, now, p->config->limits.drain_ms);
 }
 
-/* Those whose join is held are left until the last: it is about to be settled; and so are those to
- * whom Prosody is about to answer, who would be told that nobody is here. A BOSH session is told
- * first: its next request finds nobody. */
-static size_t close_some(struct proxy *p, size_t wanted)
+/* All are closed a tick before the end. */
+static int64_t window_of(const struct proxy *p)
 {
+    return p->stop.deadline - p->stop.began - TICK_MS;
+}
+
+/* Where the next process begins when this one ends, Prosody has to keep the session until then. */
+static bool is_too_early(const struct proxy *p, const struct stream *s, int64_t now)
+{
+    return s->session && s->session->resume_id &&
+           s->session->resume_ms < p->stop.deadline + RETURN_MS - now;
+}
+
+/* Those whose join is held are left until the last: it is about to be settled; and so are those to
+ * whom Prosody is about to answer, who would be told that nobody is here. A BOSH session does not
+ * outlive its next answer (stream_send_client): the request behind that may find nobody. */
+static size_t close_some(struct proxy *p, size_t wanted, int64_t now)
+{
+    const bool is_last = now - p->stop.began >= window_of(p);
     struct stream *next;
     size_t closed = 0;
 
-    for (struct stream *s = p->streams; s; s = next) {
+    for (struct stream *s = p->streams; s && closed < wanted; s = next) {
         next = s->next;
-        if (s->state != STREAM_OPEN || s->join || (closed >= wanted && !s->is_carried))
+        if (s->state != STREAM_OPEN || s->join || (!is_last && is_too_early(p, s, now)))
             continue;
         stream_end(s, CLOSE_SHUTDOWN, NULL);
         closed++;
@@ -66,20 +81,35 @@ static size_t close_some(struct proxy *p, size_t wanted)
     return closed;
 }
 
+/* How many are to be closed now, the first at once. */
 static size_t share(const struct proxy *p, int64_t now)
 {
-    int64_t ticks = (p->stop.deadline - now) / TICK_MS;
-    size_t even = p->streams_len / (size_t)(ticks > 0 ? ticks + 1 : 1) + 1;
+    int64_t window = window_of(p);
+    int64_t elapsed = now - p->stop.began;
+    size_t due;
 
-    return ticks <= 0 ? p->streams_len : even > CLOSED_AT_ONCE ? even : CLOSED_AT_ONCE;
+    if (elapsed >= window)
+        return p->streams_len;
+    due = 1 + (p->stop.closed + p->streams_len) * (size_t)elapsed / (size_t)window;
+    return due > p->stop.closed ? due - p->stop.closed : 0;
+}
+
+/* What is not in the state file nobody would know of. */
+static enum rooms_heir heir(const struct proxy *p)
+{
+    if (!p->state)
+        return ROOMS_HEIR_NONE;
+    if (state_is_shared(p->state))
+        return ROOMS_HEIR_RUNNING;
+    return state_is_working(p->state) ? ROOMS_HEIR_NEXT : ROOMS_HEIR_NONE;
 }
 
 static void drain(struct proxy *p, int64_t now)
 {
-    p->stop.closed += close_some(p, share(p, now));
+    p->stop.closed += close_some(p, share(p, now), now);
     if (p->streams_len > 0 && now < p->stop.deadline)
         return;
-    rooms_shutdown(p->rooms, p->state && state_is_shared(p->state), now);
+    rooms_shutdown(p->rooms, heir(p), now);
     log_line(LOG_LEVEL_DEBUG, TAG, "%zu streams were closed, %zu are left", p->stop.closed,
              p->streams_len);
     enter(p, STOP_ROOMS, now, ROOMS_MS);

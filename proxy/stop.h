@@ -1,6 +1,6 @@
 /*
- * Stopping without loss: nobody new, then the streams one after the other over a window, so that their
- * clients do not come back all at once; then the rooms, while the service account still speaks; then
+ * Stopping without loss: nobody new, then the streams one after the other over a window, evenly, so that
+ * their clients do not come back all at once; then the rooms, while the service account still speaks; then
  * the end. A second signal ends it at once.
  */
 #pragma once
@@ -19,7 +19,7 @@ enum stop_step {
 
 struct stop {
     enum stop_step step;
-    int64_t deadline; /* of the step */
+    int64_t began, deadline; /* of the step */
     size_t closed;
 };
 

@@ -8,6 +8,7 @@
 #include "proxy/peers.h"
 #include "proxy/rejections.h"
 #include "proxy/roomlink.h"
+#include "proxy/state.h"
 #include "xmpp/framing.h"
 
 #include <assert.h>
@@ -41,10 +42,8 @@ void stream_forget_join(struct stream *s)
     loop_undefer(s->proxy->loop, &s->settle);
     loop_undefer(s->proxy->loop, &s->addressed);
     s->join = 0;
-    s->probe = false;
-    s->join_is_settled = false;
-    s->proxy->owner_sets_held -= s->is_owner_set ? 1 : 0;
-    s->is_owner_set = false;
+    s->proxy->owner_sets_held -= s->held_for == HELD_FOR_JOINS ? 1 : 0;
+    s->held_for = HELD_NOT;
     free(s->held);
     free(s->held_room);
     s->held = s->held_room = NULL;
@@ -172,9 +171,7 @@ static void tell_error(struct stream *s, const char *condition, const char *text
 }
 
 /* Prosody is told as the client would have: a stream that the proxy ends for an error is over, one
- * that broke may be resumed. Unless the counts of both ends differ: another instance would take one
- * for the other, and lose a stanza in silence, so the session is over and the client begins a new
- * one. */
+ * that broke may be resumed. */
 static void close_server(struct stream *s, const struct close_kind *kind, bool is_over,
                          uint16_t code, const char *text, size_t len)
 {
@@ -219,13 +216,22 @@ static void log_end(const struct stream *s, enum close_reason reason, const char
               {"detail", detail}, {"age_s", age, true});
 }
 
+/* Counts that differ (stream_sm.c) are known here alone: where the session is likely to go on at
+ * another process, which would lose a stanza in silence, it is over, and the client begins anew. */
+static bool is_lost_elsewhere(const struct stream *s)
+{
+    const struct proxy *p = s->proxy;
+
+    return s->server && s->session && !sm_is_even(&s->session->sm) &&
+           (p->stop.step != STOP_NOT || (p->state && state_is_shared(p->state)));
+}
+
 static void end(struct stream *s, enum close_reason reason, const char *detail, uint16_t code,
                 const char *text, size_t len)
 {
     const struct close_kind *kind = &close_kinds[reason];
-    bool is_uneven = s->server && s->session && !sm_is_even(&s->session->sm);
     /* Who was silent may be cut off, and come back to his session by another way. */
-    bool is_over = is_uneven || (kind->error && reason != CLOSE_IDLE);
+    bool is_over = (kind->error && reason != CLOSE_IDLE) || is_lost_elsewhere(s);
 
     if (s->state == STREAM_ENDED)
         return;
@@ -284,6 +290,12 @@ bool stream_send_client(struct stream *s, const char *data, size_t len)
     if (transport_is_full(s->client)) {
         wsock_stop(s->server, TRANSPORT_FULL);
         stalls(s);
+    }
+    /* The request behind the answer this goes with may find nobody: it tells him the end as well.
+     */
+    if (s->is_carried && s->proxy->stop.step == STOP_DRAINING && !s->join) {
+        stream_end(s, CLOSE_SHUTDOWN, NULL);
+        return false;
     }
     return true;
 }

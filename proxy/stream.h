@@ -25,10 +25,19 @@ enum stream_state {
 #define STREAM_OWNER_SET_HELD_MS 3000 /* nor a submit for lobby users on their way */
 #define STREAM_LOGINS_MAX 5           /* that fail */
 #define STREAM_JOINS_MAX 16           /* on their way at a time */
-#define STREAM_ANSWER_MS 1000         /* an answer of ours goes out without Prosody's */
-#define STREAM_PROBE_MS 10000         /* for the address of a session it is waited longer */
+#define STREAM_ANSWER_MS 1000         /* without stream management an answer of ours goes out by itself */
+#define STREAM_PROBE_MS 10000         /* without a session's address: it is begun again */
 /* A client that reads nothing for so long is cut off: what is known of where he is grows old. */
 #define STREAM_STALL_MS 30000
+
+/* What a held stanza waits for. */
+enum held_for {
+    HELD_NOT,
+    HELD_FOR_ADDRESS, /* of a session resumed here: then it is looked at again */
+    HELD_FOR_VERDICT, /* a join, the rooms' */
+    HELD_SETTLED,     /* a join, for the end of the turn: its verdict is carried out */
+    HELD_FOR_JOINS,   /* a change of a room, until lobby users' joins arrived, see owner_set */
+};
 
 /* What a message of a client who is logged in may be made of, with that many bytes at most. */
 static inline struct parse_limits stream_message_limits(size_t bytes)
@@ -79,22 +88,22 @@ struct stream {
     struct session *session; /* NULL once it went on elsewhere */
     char *resume_id;
     uint32_t resume_h; /* what the client said it has, in its own count */
-    bool probe;        /* what is held waits for the address of a session resumed here */
+    bool resume_is_ahead;     /* that is more than it was sent from here */
+    bool resume_is_not_found; /* Prosody knows no session resume_id of this user's */
     uint64_t probe_number; /* of the ping that asks, until what was held is answered or forwarded */
     bool is_probe_answered; /* and Prosody's side waits for what becomes of it */
     struct deferred addressed;
 
     /* A held join. */
     uint64_t join; /* its id, 0 when none is held */
-    bool join_is_settled;
     struct room_verdict verdict; /* its texts are fixed phrases, or verdict_reason */
     char *verdict_reason;        /* of the last one, while it is of use */
-    char *held; /* the join itself */
+    char *held; /* the stanza itself */
+    enum held_for held_for;
     size_t held_len;
     char *held_room;
     enum applicant applicant;
     const char *applicant_reason;
-    bool is_owner_set; /* what is held is no join but a change of the room, see owner_set */
     struct deferred settle;
 
     struct {
@@ -161,6 +170,8 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
 void stream_server_ack(struct stream *s, const char *data, size_t len);
 void stream_server_resumed(struct stream *s, const char *data, size_t len);
 void stream_server_failed(struct stream *s, const char *data, size_t len);
+/* Bound, after a resumption that was refused. */
+void stream_resume_not_found(struct stream *s);
 /* Only learns; the caller forwards. */
 void stream_server_enabled(struct stream *s, const char *data, size_t len);
 /* The address of a session that began elsewhere: a stanza of the client's that needs it waits; learnt
@@ -184,7 +195,7 @@ void stream_answer(struct stream *s, const struct element *e, const char *type,
                    const char *condition, const char *text);
 /* Puts a ping in a stanza's place, with that answer; its number, 0 when the stream has ended. */
 uint64_t stream_stand_in(struct stream *s, const char *answer);
-/* Once a second: answers that wait for a Prosody that is silent go out. */
+/* Once a second: what waits for a Prosody that is silent. */
 void stream_tick_answers(struct stream *s, int64_t now);
 /* The rooms' verdict on a held join, maybe under rooms_join itself. */
 void stream_settled(struct stream *s, const struct room_verdict *verdict);

@@ -8,9 +8,9 @@
  *   - its answer was lost: Prosody sends that again, and our answer is in it (xmpp/stand_in.h);
  *   - the client has our answer: he acknowledges, and Prosody forgets its own.
  *
- * Only where Prosody is silent for a second the client gets our answer early, and the two counts
- * differ until Prosody speaks: xmpp/sm.h keeps them right meanwhile, here. stream.c's close_server
- * says what becomes of such a session when it breaks.
+ * So where Prosody is silent the client waits: an answer that went out before Prosody's would be a
+ * stanza only he counts, and this process may end at any time. Only who has no stream management
+ * is told by himself after a second.
  */
 #include "proxy/stream.h"
 #include "xmpp/stand_in.h"
@@ -18,6 +18,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#define NOT_TOLD "whose session was resumed could not be learnt"
 
 static void let_server_go(struct stream *s)
 {
@@ -52,42 +54,26 @@ static void deliver(struct stream *s, struct session_answer *answer)
         session_forget_answer(s->session, answer);
 }
 
-/* It goes out by itself. */
-static void send_early(struct stream *s, struct session_answer *answer)
-{
-    if (s->session->sm.enabled && !sm_added(&s->session->sm.down)) {
-        stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
-        return;
-    }
-    answer->is_early = true;
-    answer->at = s->session->sm.down.to;
-    stream_send_client(s, answer->stanza, strlen(answer->stanza));
-}
-
-/* Prosody's comes by itself. */
+/* Prosody's, to a ping that what it stood for was forwarded behind. */
 static void hide(struct stream *s, struct session_answer *answer)
 {
-    if (!s->session->sm.enabled) {
-        session_forget_answer(s->session, answer); /* it comes only once */
-        return;
-    }
     if (!sm_withheld(&s->session->sm.down)) {
         stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
         return;
     }
-    answer->is_hidden = true;
-    answer->hidden_at = s->session->sm.down.to;
+    answer->state = ANSWER_HIDDEN;
+    answer->at = s->session->sm.down.to;
 }
 
-/* One more for Prosody each way than for the client; stream_evens_out makes up for it. */
+/* One more for Prosody each way than for the client, whose own stanza is the second of the two;
+ * stream_evens_out makes up for it. */
 void stream_forwarded_probed(struct stream *s)
 {
     struct session_answer *answer = session_find_answer(s->session, s->probe_number);
 
     s->probe_number = 0;
-    answer->is_undecided = false;
-    answer->is_silent = true;
-    if (!sm_added(&s->session->sm.up))
+    answer->state = ANSWER_FORWARDED;
+    if (!sm_passed_behind(&s->session->sm.up))
         stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
     else if (s->is_probe_answered)
         hide(s, answer);
@@ -102,7 +88,7 @@ static void answer_probed(struct stream *s, struct buf *text)
     s->probe_number = 0;
     free(answer->stanza);
     answer->stanza = buf_take(text);
-    answer->is_undecided = false;
+    answer->state = ANSWER_WAITS;
     if (s->is_probe_answered)
         deliver(s, answer);
     let_server_go(s);
@@ -133,6 +119,34 @@ static bool is_answer(struct stream *s, const struct buf *text)
     return type && stanza_is_counted(stanza_kind(e)) && strcmp(type, "error") == 0;
 }
 
+/* Prosody's answer to the ping of an answer that is known here. */
+static void meet(struct stream *s, struct session_answer *answer)
+{
+    switch (answer->state) {
+    case ANSWER_WAITS:
+        deliver(s, answer);
+        break;
+    case ANSWER_UNDECIDED:
+        if (!s->session->full_jid) { /* there was no memory for it, and nothing else will tell */
+            stream_end(s, CLOSE_PROSODY_LOST, NOT_TOLD);
+            break;
+        }
+        /* What comes behind it waits too, so that the place is still there when he is answered. */
+        s->is_probe_answered = true;
+        wsock_stop(s->server, TRANSPORT_HELD);
+        break;
+    case ANSWER_EARLY:
+        session_forget_answer(s->session, answer); /* it comes only once */
+        break;
+    case ANSWER_FORWARDED:
+    case ANSWER_HIDDEN:
+        hide(s, answer);
+        break;
+    case ANSWER_ADDED:
+        break; /* no ping had that number */
+    }
+}
+
 bool stream_stand_in_answered(struct stream *s, const char *data, size_t len)
 {
     const struct element *e =
@@ -145,16 +159,12 @@ bool stream_stand_in_answered(struct stream *s, const char *data, size_t len)
     if (!e || !stand_in_read(e, &number, &text))
         return false;
     answer = session_find_answer(s->session, number);
+    if (answer && answer->state == ANSWER_ADDED)
+        answer = NULL; /* a number no ping of ours had */
     if (text.failed) {
         stream_end(s, CLOSE_NO_MEMORY, NULL);
-    } else if (answer && answer->is_undecided) {
-        /* What comes behind it waits too, so that the place is still there when he is answered. */
-        s->is_probe_answered = true;
-        wsock_stop(s->server, TRANSPORT_HELD);
-    } else if (answer && (answer->is_silent || answer->is_early)) {
-        hide(s, answer);
     } else if (answer) {
-        deliver(s, answer);
+        meet(s, answer);
     } else if (is_answer(s, &text)) {
         sm_passed(&s->session->sm.down);
         stream_send_client(s, text.data, text.len);
@@ -165,29 +175,21 @@ bool stream_stand_in_answered(struct stream *s, const char *data, size_t len)
     return is_ours;
 }
 
-/* Whether an answer that Prosody is silent about goes out now; an address is waited for longer. */
-static bool is_due(const struct stream *s, const struct session_answer *answer, int64_t now)
-{
-    if (answer->is_undecided)
-        return s->probe && now - answer->since >= STREAM_PROBE_MS;
-    return !answer->is_early && !answer->is_silent && now - answer->since >= STREAM_ANSWER_MS;
-}
-
 void stream_tick_answers(struct stream *s, int64_t now)
 {
     if (s->state != STREAM_OPEN || !s->session)
         return;
-    for (struct session_answer *at = s->session->answers, *next; at; at = next) {
-        next = at->next;
-        if (!is_due(s, at, now))
-            continue;
-        if (at->is_undecided) {
-            at->is_undecided = false;
-            s->probe_number = 0;
-            stream_forget_join(s);
-            stream_go_on(s);
+    for (struct session_answer *at = s->session->answers; at; at = at->next) {
+        if (at->state == ANSWER_UNDECIDED && s->held_for == HELD_FOR_ADDRESS &&
+            now - at->since >= STREAM_PROBE_MS) {
+            stream_end(s, CLOSE_PROSODY_LOST, NOT_TOLD);
+            return;
         }
-        send_early(s, at);
+        if (at->state != ANSWER_WAITS || s->session->sm.enabled ||
+            now - at->since < STREAM_ANSWER_MS)
+            continue;
+        at->state = ANSWER_EARLY;
+        stream_send_client(s, at->stanza, strlen(at->stanza));
         if (s->state != STREAM_OPEN)
             return;
     }

@@ -99,7 +99,8 @@ static void note_owner_set(struct stream *s, const char *id, const char *room)
 }
 
 /* An owner changes the room: until Prosody answered, what we know of it may be wrong. Anyone else's
- * change it refuses (XEP-0045 section 10.2). True when it waits. */
+ * change it refuses (XEP-0045 section 10.2). One whose session began elsewhere may be an owner:
+ * nobody waits for him, but he does for joins on their way. True when it waits. */
 static bool owner_set(struct stream *s, const struct element *e, const char *data, size_t len)
 {
     const char *id = element_attribute(e, "id");
@@ -107,13 +108,15 @@ static bool owner_set(struct stream *s, const struct element *e, const char *dat
     enum jid_result error;
     enum muc_place place = id ? stream_locate(s, e, "to", &room, &error) : MUC_ELSEWHERE;
     const struct session_place *at;
-    bool waits = false;
+    bool waits = false, is_unknown;
 
     if (place == MUC_ELSEWHERE)
         return false;
     at = s->session ? session_find_place(s->session, room.jid, false) : NULL;
-    if (place == MUC_MAIN && !room.nick[0] && at && at->is_owner) {
-        note_owner_set(s, id, room.jid);
+    is_unknown = s->session && s->session->is_token_unseen && !at;
+    if (place == MUC_MAIN && !room.nick[0] && ((at && at->is_owner) || is_unknown)) {
+        if (!is_unknown)
+            note_owner_set(s, id, room.jid);
         waits = s->state == STREAM_OPEN && stream_owner_set_waits(s, room.jid, data, len);
     }
     muc_room_done(&room);

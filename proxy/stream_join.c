@@ -93,13 +93,14 @@ bool stream_take_join(struct stream *s, const struct muc_room *room, const char 
     }
     if (!hold(s, room->jid, data, len))
         return true;
+    s->held_for = HELD_FOR_VERDICT;
     join.applicant = s->applicant;
     join.fresh_jid = s->session->is_fresh;
     if (!roomlink_join(s->proxy->link, s, &join, loop_now(s->proxy->loop))) {
         stream_end(s, CLOSE_NO_MEMORY, NULL);
         return true;
     }
-    if (s->join_is_settled)
+    if (s->held_for == HELD_SETTLED)
         stream_carry_out(s);
     else if (s->state == STREAM_OPEN)
         transport_stop(s->client, TRANSPORT_HELD);
@@ -113,7 +114,7 @@ void stream_settled(struct stream *s, const struct room_verdict *verdict)
     s->verdict_reason = verdict->reason ? strdup(verdict->reason) : NULL;
     s->verdict.reason = s->verdict_reason ? s->verdict_reason : "";
     s->join = 0;
-    s->join_is_settled = true;
+    s->held_for = HELD_SETTLED;
     loop_defer(s->proxy->loop, &s->settle);
 }
 
@@ -143,7 +144,7 @@ static void answer_refused(struct stream *s)
 
 void stream_carry_out(struct stream *s)
 {
-    if (s->state != STREAM_OPEN || !s->join_is_settled || !s->held)
+    if (s->state != STREAM_OPEN || s->held_for != HELD_SETTLED || !s->held)
         return;
     log_verdict(s);
     if (!s->verdict.forward)
@@ -173,7 +174,7 @@ void streams_release_owner_sets(struct proxy *proxy)
 
     for (struct stream *s = proxy->streams; s && proxy->owner_sets_held; s = next) {
         next = s->next;
-        if (!s->is_owner_set ||
+        if (s->held_for != HELD_FOR_JOINS ||
             (must_wait(s, s->held_room) && now - s->held_since < STREAM_OWNER_SET_HELD_MS))
             continue;
         stream_forward(s, s->held, s->held_len);
@@ -190,7 +191,7 @@ bool stream_owner_set_waits(struct stream *s, const char *room, const char *data
     if (!must_wait(s, room))
         return false;
     if (hold(s, room, data, len)) {
-        s->is_owner_set = true;
+        s->held_for = HELD_FOR_JOINS;
         s->held_since = loop_now(s->proxy->loop);
         s->proxy->owner_sets_held++;
         transport_stop(s->client, TRANSPORT_HELD);

@@ -26,7 +26,7 @@ const struct element *stream_parse_server(struct stream *s, const char *data, si
 
 void stream_go_on(struct stream *s)
 {
-    if (!s->awaits_bind && !s->awaits_resume && !s->awaits_key && !s->probe && !s->held)
+    if (!s->awaits_bind && !s->awaits_resume && !s->awaits_key && s->held_for == HELD_NOT)
         transport_go(s->client, TRANSPORT_HELD);
 }
 
@@ -55,6 +55,7 @@ static void bound(struct stream *s, const struct element *e)
         s->session->is_fresh = s->login.is_anonymous && !s->has_previd;
         s->is_logged_in = true;
         stream_name(s);
+        stream_resume_not_found(s);
     }
     stream_go_on(s);
 }
@@ -223,8 +224,9 @@ static void message(struct stream *s, const char *data, size_t len)
     place = stream_locate(s, e, "from", &room, &error);
     if (place == MUC_ELSEWHERE)
         return;
-    if (place == MUC_MAIN && !room.nick[0])
-        rooms_config_changed(s->proxy->rooms, room.jid, loop_now(s->proxy->loop));
+    if (place == MUC_MAIN && !room.nick[0] && s->session && s->session->full_jid)
+        rooms_config_changed(s->proxy->rooms, room.jid, s->session->full_jid,
+                             loop_now(s->proxy->loop));
     muc_room_done(&room);
 }
 

@@ -1,7 +1,8 @@
 /*
  * Stream management in a client's stream (XEP-0198): sessions that go on in a new stream, whose
- * they are (wire fact 25), and counters of both ends kept true in the short times when they differ
- * (wire fact 24). That they hardly ever do is stream_answer.c's work.
+ * they are (wire fact 25), and counters of both ends kept true in the short time when they differ
+ * (wire fact 24): behind a join that was forwarded after its client's address was asked for. That
+ * they differ at no other time is stream_answer.c's work.
  */
 #include "proxy/log.h"
 #include "proxy/stream.h"
@@ -108,13 +109,8 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
         return;
     }
     s->resume_h = h;
-    if (former && former->sm.enabled && sm_is_behind(h, former->sm.down.to)) {
-        /* More than was ever sent to him from here: he was elsewhere meanwhile, or says so. What is
-         * known of where he is cannot be relied upon; he is one who comes from elsewhere. */
-        session_forget(s->proxy->sessions, former, loop_now(s->proxy->loop));
-        former = NULL;
-    }
-    if (!former || !former->sm.enabled) {
+    s->resume_is_ahead = former && former->sm.enabled && sm_is_behind(h, former->sm.down.to);
+    if (!former || !former->sm.enabled || s->resume_is_ahead) {
         stream_send_server(s, data, len);
         return;
     }
@@ -130,7 +126,9 @@ void stream_client_resume(struct stream *s, const struct element *e, const char 
 
 static void log_no_table(const struct stream *s)
 {
-    log_line(LOG_LEVEL_WARN, s->tag,
+    bool is_news = sessions_full_is_news(s->proxy->sessions, loop_now(s->proxy->loop));
+
+    log_line(is_news ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, s->tag,
              "no room to remember a resumable session: if it resumes, its rooms are unknown");
 }
 
@@ -149,7 +147,8 @@ void stream_server_enabled(struct stream *s, const char *data, size_t len)
         return;
     if (seconds < 1 || seconds > RESUME_MAX_S)
         seconds = RESUME_MAX_S;
-    if (!session_resumable(s->proxy->sessions, s->session, id, seconds * 1000))
+    if (!session_resumable(s->proxy->sessions, s->session, id, seconds * 1000,
+                           loop_now(s->proxy->loop)))
         log_no_table(s);
 }
 
@@ -165,6 +164,18 @@ void stream_server_ack(struct stream *s, const char *data, size_t len)
         return;
     }
     send_ack(s, translated, stream_send_client);
+}
+
+/* What is known of it cannot be relied upon, or Prosody has no such session any more. */
+static void forget(struct stream *s, struct session *former)
+{
+    struct stream *old = former->stream;
+
+    if (old) {
+        old->session = NULL;
+        stream_end(old, CLOSE_REPLACED, NULL);
+    }
+    session_leave(s->proxy->sessions, former, true, loop_now(s->proxy->loop));
 }
 
 /* The former session goes on in this stream. */
@@ -185,21 +196,19 @@ static void take_over(struct stream *s, struct session *former)
     }
 }
 
-/* Of our early answers only those are left to send that no answer of Prosody's stands behind; the
- * others the client has. */
+/* Those that Prosody does not bring again. */
 static void send_answers_again(struct stream *s, uint32_t h)
 {
     struct session *session = s->session;
 
-    for (struct session_answer *at = session->answers, *next; at; at = next) {
-        next = at->next;
-        if (at->number != 0 || !sm_is_behind(at->at, h))
+    for (struct session_answer *at = session->answers; at; at = at->next) {
+        if (at->state != ANSWER_ADDED || !sm_is_behind(at->at, h))
             continue;
         if (!sm_added(&session->sm.down)) {
             stream_end(s, CLOSE_TOO_MUCH, "stanzas without an acknowledgement");
             return;
         }
-        at->at = at->hidden_at = session->sm.down.to;
+        at->at = session->sm.down.to;
         stream_send_client(s, at->stanza, strlen(at->stanza));
         if (s->state != STREAM_OPEN)
             return;
@@ -217,7 +226,8 @@ static void resumed_unknown(struct stream *s, uint32_t server_h)
     session->sm.enabled = session->sm.agreed = true;
     session->sm.up.from = session->sm.up.to = server_h;
     session->sm.down.from = session->sm.down.to = s->resume_h;
-    if (!session_resumable(s->proxy->sessions, session, s->resume_id, RESUME_DEFAULT_S * 1000))
+    if (!session_resumable(s->proxy->sessions, session, s->resume_id, RESUME_DEFAULT_S * 1000,
+                           loop_now(s->proxy->loop)))
         log_no_table(s);
     stream_go_on(s);
 }
@@ -243,8 +253,8 @@ void stream_ask_address(struct stream *s, const struct element *e, const char *d
     if (s->state != STREAM_OPEN)
         return;
     answer = session_find_answer(s->session, s->probe_number);
-    answer->is_undecided = true;
-    s->probe = true;
+    answer->state = ANSWER_UNDECIDED;
+    s->held_for = HELD_FOR_ADDRESS;
     transport_stop(s->client, TRANSPORT_HELD);
 }
 
@@ -260,7 +270,7 @@ void stream_learn_address(struct stream *s, const char *data, size_t len)
     if (!to || !session_bind(s->session, to))
         return; /* to the bare address, say: the next one tells */
     stream_name(s);
-    if (s->probe)
+    if (s->held_for == HELD_FOR_ADDRESS)
         loop_defer(s->proxy->loop, &s->addressed);
 }
 
@@ -269,7 +279,7 @@ void stream_go_on_addressed(struct stream *s)
     char *held = s->held;
     size_t len = s->held_len;
 
-    if (s->state != STREAM_OPEN || !s->probe || !held)
+    if (s->state != STREAM_OPEN || s->held_for != HELD_FOR_ADDRESS || !held)
         return;
     s->held = NULL;
     stream_forget_join(s);
@@ -279,38 +289,58 @@ void stream_go_on_addressed(struct stream *s)
         stream_go_on(s);
 }
 
-/* Prosody counts more stanzas each way than the client: a stanza was forwarded behind its ping. */
-static bool is_probed(const struct sm *sm)
+static bool is_ping(const struct stream *s, const struct element *e)
 {
-    return sm_is_behind(sm->up.to, sm->up.from) && sm_is_behind(sm->down.from, sm->down.to);
+    const char *type = element_attribute(e, "type"), *to = element_attribute(e, "to");
+
+    return type && strcmp(type, "get") == 0 && element_attribute(e, "id") &&
+           element_child(e, NS_PING, "ping") &&
+           (!to || strcmp(to, s->proxy->config->xmpp.domain) == 0);
 }
 
-/* The next time he pings his server the ping stays here and we answer it, one more each way for
- * him: from then on the counts are the same again, and the session may go on anywhere. */
+static bool was_added(const struct session *session, const char *answer)
+{
+    const struct session_answer *at = session->answers;
+
+    while (at && (at->state != ANSWER_ADDED || strcmp(at->stanza, answer) != 0))
+        at = at->next;
+    return at != NULL;
+}
+
+static bool add_answer(struct stream *s, const char *text)
+{
+    struct session *session = s->session;
+    struct session_answer *kept = session_keep_answer(session, text, loop_now(s->proxy->loop));
+
+    if (!kept || !sm_added(&session->sm.down))
+        return false;
+    kept->state = ANSWER_ADDED;
+    kept->at = session->sm.down.to;
+    stream_send_client(s, text, strlen(text));
+    return true;
+}
+
+/* Prosody counts more stanzas each way than the client: a join was forwarded behind its ping. The
+ * next time he pings his server that stays here and we answer it, one more each way for him: from
+ * then on the counts are the same again, and the session may go on anywhere. */
 bool stream_evens_out(struct stream *s, const struct element *e)
 {
     struct session *session = s->session;
-    const char *type = element_attribute(e, "type"), *to = element_attribute(e, "to");
-    const char *id = element_attribute(e, "id");
-    struct session_answer *kept = NULL;
+    const struct sm *sm = session ? &session->sm : NULL;
     struct buf out = BUF_INIT;
+    bool is_again, stays;
 
-    if (!session || !is_probed(&session->sm) || !session->full_jid || !id || !type ||
-        strcmp(type, "get") != 0 || !element_child(e, NS_PING, "ping") ||
-        (to && strcmp(to, s->proxy->config->xmpp.domain) != 0))
+    if (!session || !session->full_jid || !sm_is_behind(sm->up.to, sm->up.from) || !is_ping(s, e))
         return false;
     stanza_result(&out, e, session->full_jid);
-    kept = out.failed ? NULL : session_keep_answer(session, out.data, loop_now(s->proxy->loop));
-    if (!kept || !sm_withheld(&session->sm.up) || !sm_added(&session->sm.down)) {
+    /* Sent again, since Prosody had not what came before it: he has the answer. */
+    is_again = !out.failed && was_added(session, out.data);
+    stays = is_again || sm_is_behind(sm->down.from, sm->down.to);
+    if (out.failed || (stays && !sm_withheld(&session->sm.up)) ||
+        (stays && !is_again && !add_answer(s, out.data)))
         stream_end(s, CLOSE_NO_MEMORY, NULL);
-    } else {
-        kept->number = 0; /* no answer of Prosody's brings it again */
-        kept->is_early = kept->is_hidden = true;
-        kept->at = kept->hidden_at = session->sm.down.to;
-        stream_send_client(s, out.data, out.len);
-    }
     buf_done(&out);
-    return true;
+    return stays || s->state != STREAM_OPEN;
 }
 
 void stream_server_resumed(struct stream *s, const char *data, size_t len)
@@ -324,6 +354,12 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
     if (!e || !read_h(e, &h)) {
         stream_end(s, CLOSE_PROSODY_LOST, "a session resumed without a count");
         return;
+    }
+    if (former && former != s->session && s->resume_is_ahead) {
+        /* He was sent more than from here: he was elsewhere meanwhile, and comes from there. Only
+         * now is it known to be him who says so. */
+        forget(s, former);
+        former = NULL;
     }
     if (!former) {
         stream_send_client(s, data, len);
@@ -347,14 +383,12 @@ void stream_server_resumed(struct stream *s, const char *data, size_t len)
 }
 
 /* <failed/> with the client's count of what was handled (XEP-0198 section 5, wire fact 24). */
-static bool send_failed(struct stream *s, const struct session *former, const char *data,
-                        size_t len)
+static bool send_failed(struct stream *s, const struct session *former, const struct element *e)
 {
-    const struct element *e = stream_parse_server(s, data, len);
     struct buf out = BUF_INIT;
     uint32_t h, translated;
 
-    if (!e || !read_h(e, &h) || (translated = sm_translate(&former->sm.up, h)) == h)
+    if (!read_h(e, &h) || (translated = sm_translate(&former->sm.up, h)) == h)
         return false;
     buf_printf(&out, "<failed xmlns='" NS_SM "' h='%u'>", translated);
     for (const struct element *child = e->first_child; child; child = child->next) {
@@ -367,18 +401,38 @@ static bool send_failed(struct stream *s, const struct session *former, const ch
     return true;
 }
 
+/* Prosody looks for a session among the login's own, by the id and the login's name: that it finds
+ * none says nothing of the session where another user asks, who may have read the id in a log. It
+ * counts (mod_smacks) only for one that was this user's and is over; and a client who is in a
+ * session already is refused before it looks. */
 void stream_server_failed(struct stream *s, const char *data, size_t len)
 {
     struct session *former = s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
-    bool is_sent = s->awaits_resume && former && send_failed(s, former, data, len);
+    const struct element *e = s->awaits_resume ? stream_parse_server(s, data, len) : NULL;
+    bool is_not_found = e && element_child(e, NS_STANZA_ERRORS, "item-not-found");
+    bool is_sent = e && former && send_failed(s, former, e);
+    uint32_t h;
 
-    if (s->awaits_resume && former && !former->stream)
-        session_leave(s->proxy->sessions, former, true, loop_now(s->proxy->loop));
+    if (e && former && former != s->session && read_h(e, &h))
+        forget(s, former);
     else if (!s->awaits_resume && s->session && !s->session->sm.agreed)
         sm_done(&s->session->sm); /* <enable/> was refused; a second one always is */
+    s->resume_is_not_found = is_not_found;
     s->awaits_resume = false;
     if (!is_sent)
         stream_send_client(s, data, len);
     if (s->state == STREAM_OPEN)
         stream_go_on(s);
+}
+
+/* The login's name shows only now. */
+void stream_resume_not_found(struct stream *s)
+{
+    struct session *former = s->resume_id ? sessions_find(s->proxy->sessions, s->resume_id) : NULL;
+    const char *name = s->session ? s->session->bare_jid : NULL;
+
+    if (s->resume_is_not_found && former && former != s->session && former->bare_jid && name &&
+        strcmp(former->bare_jid, name) == 0)
+        forget(s, former);
+    s->resume_is_not_found = false;
 }

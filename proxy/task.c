@@ -1,8 +1,8 @@
 /*
- * A request of the rooms becomes one task; a task sends one or more stanzas through the service
- * account and gives one answer, at the end of a turn.
+ * A request of the rooms becomes one task, which gives one answer, at the end of a turn. What a
+ * newcomer gets wrong: what waits for the state file has sent nothing yet, and may never.
  */
-#include "proxy/task.h"
+#include "proxy/task_send.h"
 
 #include "proxy/log.h"
 #include "proxy/service.h"
@@ -14,29 +14,8 @@
 #include <string.h>
 
 #define TAG "rooms"
-#define SERVICE_NICK "vestibule"
-#define CREATE_LIMIT_MS 10000
-#define OCCUPANTS_MAX 20000
-
-struct task {
-    struct tasks *tasks;
-    uint64_t id;
-    enum request_kind kind;
-    char *room, *jid;
-    bool membersonly;
-    int persistent;
-    int64_t since;
-    size_t outstanding; /* stanzas not answered yet */
-    bool is_done;       /* answered, or to be answered from `deferred` */
-    struct room_answer answer;
-    char condition[64];
-    char affiliation[16];
-    struct room_occupant *occupants;
-    size_t occupants_len, occupants_cap;
-    int64_t deadline;               /* of CREATE's presence */
-    char invite_id[SERVICE_ID_LEN]; /* of INVITE's message, which only an error answers */
-    struct task *next, **at;
-};
+/* More than another process may keep it locked, less than a join is held. */
+#define FILE_LIMIT_MS 3000
 
 static const char *kind_text(enum request_kind kind)
 {
@@ -117,7 +96,7 @@ static void finish(struct deferred *work)
     }
 }
 
-static void done(struct task *t, enum answer_status status, const char *condition)
+void task_done(struct task *t, enum answer_status status, const char *condition)
 {
     if (t->is_done)
         return;
@@ -129,313 +108,69 @@ static void done(struct task *t, enum answer_status status, const char *conditio
     loop_defer(t->tasks->proxy->loop, &t->tasks->finish);
 }
 
-/* Sends a built stanza; what cannot be sent fails the task. */
-static void ask(struct task *t, const char *id, const char *from, struct buf *stanza,
-                pending_callback callback)
-{
-    if (!t->is_done) {
-        if (service_send(t->tasks->proxy->service, id, from, stanza, callback, t))
-            t->outstanding += callback ? 1 : 0;
-        else
-            done(t, ANSWER_UNSENT, NULL);
-    }
-    buf_done(stanza);
-}
-
-/* One answer less to wait for; with the first failure or the last answer the task is done. */
-static bool answered(struct task *t, enum answer_status status, const struct element *answer)
-{
-    t->outstanding--;
-    if (status != ANSWER_OK)
-        done(t, status, status == ANSWER_ERROR ? stanza_error_condition(answer) : NULL);
-    if (t->is_done && t->outstanding == 0)
-        loop_defer(t->tasks->proxy->loop, &t->tasks->finish);
-    return !t->is_done;
-}
-
-static void on_simple(void *ctx, enum answer_status status, const struct element *iq)
-{
-    struct task *t = ctx;
-
-    if (answered(t, status, iq))
-        done(t, ANSWER_OK, NULL);
-}
-
-static void on_form(void *ctx, enum answer_status status, const struct element *iq)
-{
-    struct task *t = ctx;
-
-    if (!answered(t, status, iq))
-        return;
-    if (muc_read_form(iq, &t->answer.form) && t->answer.form.has_membersonly)
-        done(t, ANSWER_OK, NULL);
-    else
-        done(t, ANSWER_ERROR, "undefined-condition");
-}
-
-static char *bare_of(const char *text)
-{
-    struct jid jid;
-    char *bare;
-
-    if (jid_parse(text, strlen(text), &jid) != JID_OK)
-        return NULL;
-    bare = jid_bare(&jid);
-    jid_done(&jid);
-    return bare;
-}
-
-static bool add_occupant(void *ctx, const struct muc_item *item)
-{
-    struct task *t = ctx;
-    struct room_occupant o;
-    struct room_occupant *more;
-
-    if (t->occupants_len == t->occupants_cap) {
-        size_t cap = t->occupants_cap ? t->occupants_cap * 2 : 16;
-
-        more = cap <= OCCUPANTS_MAX ? reallocarray(t->occupants, cap, sizeof *more) : NULL;
-        if (!more)
-            return false;
-        t->occupants = more;
-        t->occupants_cap = cap;
-    }
-    o.nick = strdup(item->nick);
-    o.bare_jid = bare_of(item->jid);
-    o.affiliation = strdup(item->affiliation);
-    if (!o.nick || !o.bare_jid || !o.affiliation) {
-        free((char *)(uintptr_t)o.nick);
-        free((char *)(uintptr_t)o.bare_jid);
-        free((char *)(uintptr_t)o.affiliation);
-        return false;
-    }
-    t->occupants[t->occupants_len++] = o;
-    return true;
-}
-
-static void on_role(void *ctx, enum answer_status status, const struct element *iq)
-{
-    struct task *t = ctx;
-
-    if (!answered(t, status, iq))
-        return;
-    if (!muc_read_items(iq, add_occupant, t))
-        done(t, ANSWER_ERROR, "resource-constraint");
-    else if (t->outstanding == 0)
-        done(t, ANSWER_OK, NULL);
-}
-
-static bool find_jid(void *ctx, const struct muc_item *item)
-{
-    struct task *t = ctx;
-
-    if (strcmp(item->jid, t->jid) == 0)
-        snprintf(t->affiliation, sizeof t->affiliation, "%s", item->affiliation);
-    return true;
-}
-
-static void on_affiliation(void *ctx, enum answer_status status, const struct element *iq)
-{
-    struct task *t = ctx;
-
-    if (!answered(t, status, iq))
-        return;
-    muc_read_items(iq, find_jid, t);
-    if (t->outstanding == 0)
-        done(t, ANSWER_OK, NULL);
-}
-
-static void on_invite_error(void *ctx, enum answer_status status, const struct element *message)
-{
-    struct task *t = ctx;
-
-    /* Silence is an invite's success: only a message of type error counts. */
-    t->outstanding--;
-    if (status == ANSWER_ERROR)
-        done(t, ANSWER_ERROR, stanza_error_condition(message));
-    if (t->is_done && t->outstanding == 0)
-        loop_defer(t->tasks->proxy->loop, &t->tasks->finish);
-}
-
-/* Prosody handles one stream's stanzas in order, so an answered ping says the invite was handled.
- */
-static void on_invite_ping(void *ctx, enum answer_status status, const struct element *iq)
-{
-    struct task *t = ctx;
-
-    t->outstanding--;
-    if (service_forget(t->tasks->proxy->service, t->invite_id))
-        t->outstanding--;
-    if (status == ANSWER_OK || status == ANSWER_ERROR)
-        done(t, ANSWER_OK, NULL);
-    else
-        done(t, status, NULL);
-    if (t->outstanding == 0)
-        loop_defer(t->tasks->proxy->loop, &t->tasks->finish);
-}
-
-static void leave_created(struct task *t)
-{
-    char id[SERVICE_ID_LEN];
-    struct buf out = BUF_INIT;
-
-    service_make_id(t->tasks->proxy->service, id);
-    muc_leave(&out, t->room, SERVICE_NICK, id);
-    if (!service_send(t->tasks->proxy->service, id, "", &out, NULL, NULL))
-        log_line(LOG_LEVEL_WARN, TAG, "%s: the room made for a lobby user could not be left",
-                 t->room);
-    buf_done(&out);
-}
-
-static void on_created_submit(void *ctx, enum answer_status status, const struct element *iq)
-{
-    struct task *t = ctx;
-
-    leave_created(t);
-    on_simple(ctx, status, iq);
-}
-
-static void send_submit(struct task *t, pending_callback callback)
-{
-    char id[SERVICE_ID_LEN];
-    struct buf out = BUF_INIT;
-
-    service_make_id(t->tasks->proxy->service, id);
-    muc_submit_form(&out, t->room, id, t->membersonly, t->persistent);
-    ask(t, id, t->room, &out, callback);
-}
-
-static void send_lists(struct task *t)
-{
-    static const char *const roles[] = {"moderator", "participant", "visitor"};
-    static const char *const affiliations[] = {"owner", "admin", "member", "outcast"};
-    bool by_role = t->kind == REQUEST_ROLES;
-
-    for (size_t i = 0; i < (by_role ? 3u : 4u); i++) {
-        char id[SERVICE_ID_LEN];
-        struct buf out = BUF_INIT;
-
-        service_make_id(t->tasks->proxy->service, id);
-        if (by_role)
-            muc_list_role(&out, t->room, id, roles[i]);
-        else
-            muc_list_affiliation(&out, t->room, id, affiliations[i]);
-        ask(t, id, t->room, &out, by_role ? on_role : on_affiliation);
-    }
-}
-
-static void send_invite(struct task *t)
-{
-    char ping[SERVICE_ID_LEN];
-    struct buf out = BUF_INIT;
-
-    service_make_id(t->tasks->proxy->service, t->invite_id);
-    muc_invite(&out, t->room, t->invite_id, t->jid);
-    ask(t, t->invite_id, t->room, &out, on_invite_error);
-    service_make_id(t->tasks->proxy->service, ping);
-    service_ping(&out, ping);
-    ask(t, ping, "", &out, on_invite_ping);
-}
-
-static void send_create(struct task *t)
-{
-    char id[SERVICE_ID_LEN];
-    struct buf out = BUF_INIT;
-
-    t->deadline = loop_now(t->tasks->proxy->loop) + CREATE_LIMIT_MS;
-    service_make_id(t->tasks->proxy->service, id);
-    muc_join(&out, t->room, SERVICE_NICK, id);
-    ask(t, id, t->room, &out, NULL);
-}
-
-static void send_task(struct task *t)
-{
-    char id[SERVICE_ID_LEN];
-    struct buf out = BUF_INIT;
-
-    service_make_id(t->tasks->proxy->service, id);
-    switch (t->kind) {
-    case REQUEST_FORM:
-        muc_get_form(&out, t->room, id);
-        ask(t, id, t->room, &out, on_form);
-        break;
-    case REQUEST_SUBMIT:
-        send_submit(t, on_simple);
-        break;
-    case REQUEST_ROLES:
-    case REQUEST_AFFILIATIONS:
-        send_lists(t);
-        break;
-    case REQUEST_GRANT:
-        muc_grant(&out, t->room, id, t->jid, t->affiliation);
-        ask(t, id, t->room, &out, on_simple);
-        break;
-    case REQUEST_INVITE:
-        send_invite(t);
-        break;
-    case REQUEST_CREATE:
-        send_create(t);
-        break;
-    case REQUEST_DESTROY:
-        muc_destroy(&out, t->room, id, "");
-        ask(t, id, t->room, &out, on_simple);
-        break;
-    }
-}
-
-static void go_on(struct task *t)
-{
-    if (!t->is_done)
-        send_task(t);
-    else if (t->outstanding == 0)
-        loop_defer(t->tasks->proxy->loop, &t->tasks->finish);
-}
-
 /* Another instance may have people waiting in the lobby, whom nobody else can see (wire fact 12).
  */
 static void on_parted(void *ctx, enum state_outcome outcome)
 {
     struct task *t = ctx;
 
-    t->outstanding--;
+    t->awaits_file = false;
+    t->deadline = INT64_MAX;
     if (outcome == STATE_HANDED_OVER)
-        done(t, ANSWER_ERROR, "handed-over");
-    go_on(t);
+        task_done(t, ANSWER_ERROR, "handed-over");
+    else if (outcome == STATE_LATER)
+        task_done(t, ANSWER_UNSENT, NULL);
+    else
+        task_send(t);
 }
 
 /* Written down, or not to be: only what is written down is made persistent. */
 static void on_written(void *ctx, enum state_outcome outcome)
 {
     struct task *t = ctx;
-    bool is_written = outcome == STATE_DONE;
 
-    t->outstanding--;
-    t->answer.not_kept = !is_written;
-    if (!is_written && t->kind == REQUEST_CREATE) {
-        done(t, ANSWER_ERROR, "internal-server-error"); /* it would be gone as soon as it is made */
-    } else if (!is_written) {
-        t->persistent = -1;
+    t->awaits_file = false;
+    t->deadline = INT64_MAX;
+    t->answer.not_kept = outcome != STATE_DONE;
+    if (t->answer.not_kept && t->kind == REQUEST_CREATE) {
+        task_done(t, ANSWER_ERROR,
+                  "internal-server-error"); /* it would be gone as soon as it is made */
+        return;
     }
-    go_on(t);
+    if (t->answer.not_kept)
+        t->persistent = -1;
+    task_send(t);
 }
 
 /* What concerns other processes, or the next, goes to the state file first: what makes a room
  * persistent (it must be found after a crash, wire fact 17), and what ends it. */
 static void begin(struct task *t)
 {
+    struct state *state = t->tasks->proxy->state;
     bool is_kept = (t->kind == REQUEST_SUBMIT || t->kind == REQUEST_CREATE) && t->persistent == 1;
 
-    if (!t->tasks->proxy->state || (!is_kept && t->kind != REQUEST_DESTROY)) {
-        send_task(t);
+    if (!state || (!is_kept && t->kind != REQUEST_DESTROY)) {
+        task_send(t);
         return;
     }
-    t->outstanding++;
+    t->awaits_file = true;
+    t->deadline = loop_now(t->tasks->proxy->loop) + FILE_LIMIT_MS;
     if (t->kind == REQUEST_DESTROY) {
-        if (!state_part(t->tasks->proxy->state, t->room, on_parted, t))
+        if (!state_part(state, t->room, on_parted, t))
             on_parted(t, STATE_UNWRITTEN);
         return;
     }
-    if (!state_hold(t->tasks->proxy->state, t->room, on_written, t))
+    if (!state_hold(state, t->room, on_written, t))
+        on_written(t, STATE_UNWRITTEN);
+}
+
+/* A disk that stands still is no better than one that cannot be written. */
+static void give_the_file_up(struct task *t)
+{
+    state_give_up(t->tasks->proxy->state, t);
+    if (t->kind == REQUEST_DESTROY)
+        on_parted(t, STATE_UNWRITTEN);
+    else
         on_written(t, STATE_UNWRITTEN);
 }
 
@@ -473,22 +208,9 @@ void task_start(struct tasks *tasks, const struct room_request *request)
     t->room = strdup(request->room);
     t->jid = strdup(request->jid ? request->jid : "");
     if (!t->room || !t->jid)
-        done(t, ANSWER_UNSENT, NULL);
+        task_done(t, ANSWER_UNSENT, NULL);
     else
         begin(t);
-}
-
-/* Only a room that is new (status 201) is configured: members-only would throw the occupants of
- * another out (wire fact 15). */
-static void created(struct task *t, bool is_new)
-{
-    t->membersonly = true;
-    if (is_new) {
-        send_submit(t, on_created_submit);
-    } else {
-        leave_created(t);
-        done(t, ANSWER_ERROR, "conflict");
-    }
 }
 
 /* A room we are making: our own self-presence says it stands, an error that it does not. */
@@ -513,9 +235,9 @@ void tasks_presence(struct tasks *tasks, const struct element *presence)
             strcmp(t->room, room.jid) != 0)
             continue;
         if (p.error)
-            done(t, ANSWER_ERROR, p.condition);
+            task_done(t, ANSWER_ERROR, p.condition);
         else if (p.self && !p.unavailable)
-            created(t, p.created);
+            task_created(t, p.created);
     }
     muc_room_done(&room);
 }
@@ -533,12 +255,16 @@ void tasks_free(struct tasks *tasks)
     loop_undefer(tasks->proxy->loop, &tasks->finish);
 }
 
-/* Those that wait for a presence, not for an answer. */
+/* Those that wait for no answer to a stanza. What waits for the state file must not go out on the
+ * next stream: the room has forgotten it by then, and lets people in. */
 void tasks_lost(struct tasks *tasks)
 {
     for (struct task *t = tasks->first; t; t = t->next) {
-        if (t->kind == REQUEST_CREATE && t->outstanding == 0)
-            done(t, ANSWER_LOST, NULL);
+        if (t->awaits_file)
+            state_forget(tasks->proxy->state, t);
+        if (t->awaits_file || (t->kind == REQUEST_CREATE && t->outstanding == 0))
+            task_done(t, ANSWER_LOST, NULL);
+        t->awaits_file = false;
     }
 }
 
@@ -547,7 +273,12 @@ void tasks_tick(struct tasks *tasks, int64_t now)
     for (struct task *t = tasks->first; t; t = t->next) {
         if (t->deadline > now || t->outstanding > 0 || t->is_done)
             continue;
-        leave_created(t); /* should we still get in: an occupant who stays would keep the room */
-        done(t, ANSWER_TIMEOUT, NULL);
+        if (t->awaits_file) {
+            give_the_file_up(t);
+            continue;
+        }
+        task_leave_created(
+            t); /* should we still get in: an occupant who stays would keep the room */
+        task_done(t, ANSWER_TIMEOUT, NULL);
     }
 }

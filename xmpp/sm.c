@@ -104,6 +104,14 @@ bool sm_added(struct sm_direction *d)
     return true;
 }
 
+bool sm_passed_behind(struct sm_direction *d)
+{
+    if (!add_mark(d, d->to, true))
+        return false;
+    d->to++;
+    return true;
+}
+
 uint32_t sm_translate(const struct sm_direction *d, uint32_t receiver_h)
 {
     uint32_t sender_h = receiver_h + (d->from - d->to);
@@ -149,16 +157,4 @@ bool sm_is_even(const struct sm *sm)
 {
     return sm->up.from == sm->up.to && sm->down.from == sm->down.to && sm->up.marks_len == 0 &&
            sm->down.marks_len == 0;
-}
-
-size_t sm_added_after(const struct sm_direction *d, uint32_t receiver_h)
-{
-    size_t count = 0;
-
-    for (size_t i = d->marks_len; i > 0 && sm_is_behind(d->marks[i - 1].position, receiver_h);
-         i--) {
-        if (d->marks[i - 1].added)
-            count++;
-    }
-    return count;
 }

@@ -44,6 +44,8 @@ void sm_passed(struct sm_direction *d);
  * false: not counted, too many marks or no memory. */
 bool sm_withheld(struct sm_direction *d) __attribute__((warn_unused_result));
 bool sm_added(struct sm_direction *d) __attribute__((warn_unused_result));
+/* What was passed on last was ours after all: the sender's stanza comes behind it. false: as above. */
+bool sm_passed_behind(struct sm_direction *d) __attribute__((warn_unused_result));
 
 /* The receiver acknowledged h stanzas (in its own count); what to tell the sender, and older marks
  * are forgotten. Withheld stanzas at the boundary count as handled, since we answered them. */
@@ -58,5 +60,3 @@ uint32_t sm_rewind(struct sm_direction *d, uint32_t receiver_h);
 /* Whether both ends' counts are the same numbers wherever the session goes on: nothing withheld or added
  * that is not made up for, or not acknowledged yet. */
 bool sm_is_even(const struct sm *sm);
-/* How many of our added stanzas lie behind h in the receiver's count: those it has not seen. */
-size_t sm_added_after(const struct sm_direction *d, uint32_t receiver_h);

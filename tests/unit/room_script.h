@@ -11,11 +11,13 @@
  *   enter NAME AFFILIATION | leave NAME | kick NAME | lobby NAME | unlobby NAME
  *   refused NAME [lobby]           407, with or without <lobbyroom/>
  *   unnamed NAME                   406
- *   104 | info on|off|broken | destroyed | owner begin|end | adopt
+ *   104 [NAME] | info on|off|broken | destroyed | owner begin|end | adopt
  *   strangers COUNT                sessions that may be in any room
  *   suspend NAME MS | resume NAME | gone NAME
- *   shutdown | many MAX            rooms_max
+ *   shutdown [next|running]        who knows of the rooms then
+ *   many MAX                       rooms_max
  *   taken | shared | free          another instance has the room alone, shares it, is out of it
+ *   told                           has it alone and has told Prosody
  *   changed                        and changed it
  *   form on|off|none, roles [NAME:AFFILIATION ...], aff AFFILIATION, ok, error CONDITION, timeout,
  *   lost, unsent                   answers the oldest open request
@@ -28,7 +30,7 @@
  *   create[+] destroy
  *                                  requests: members-only off; persistent on, off
  *   NAME> | NAME!CONDITION         settled: forwarded, refused
- *   *on:COUNT *repaired *created *released *given *forgotten *failed *granted:NAME *no lobby *undone
+ *   *on:COUNT *repaired *created *released *given *left *forgotten *failed *granted:NAME *no lobby *undone
  *                                  notes
  */
 #pragma once
@@ -74,6 +76,7 @@ struct script {
     size_t joins;
     const char *where;
     enum room_fence other; /* another instance's */
+    bool is_wished;        /* by that one, to be alone */
     uint64_t changes;
 };
 
@@ -148,12 +151,22 @@ static bool script_fence(void *ctx, const char *room, enum room_fence wanted, ui
 {
     const struct script *script = ctx;
 
-    if (wanted != FENCE_OPEN && script->other != FENCE_OPEN &&
-        (wanted == FENCE_ALONE || script->other == FENCE_ALONE)) {
+    if (wanted != FENCE_OPEN && (script->other >= FENCE_ALONE || script->is_wished)) {
+        return false;
+    }
+    if (wanted == FENCE_ALONE && script->other != FENCE_OPEN) {
         return false;
     }
     *ret_changes = script->changes;
     return true;
+}
+
+static bool script_is_changing(void *ctx, const char *room, uint64_t *ret_changes)
+{
+    const struct script *script = ctx;
+
+    *ret_changes = script->changes;
+    return script->other == FENCE_CHANGING;
 }
 
 static uint64_t script_changing(void *ctx, const char *room)
@@ -166,7 +179,7 @@ static uint64_t script_changing(void *ctx, const char *room)
 static void script_note(void *ctx, const struct room_note *note)
 {
     static const char *const kinds[] = {"on",         "repaired", "created",   "released",
-                                        "handed over", "given",   "forgotten", "failed",
+                                        "handed over", "given",   "left", "forgotten", "failed",
                                         "granted",    "no lobby", "undone"};
     struct script *script = ctx;
 
@@ -335,6 +348,7 @@ static bool script_client(struct script *script, const char *verb, const char *n
 static bool script_room(struct script *script, const char *verb, const char *rest)
 {
     struct rooms *rooms = script->rooms;
+    char jid[64];
     struct muc_info info = {.membersonly = strcmp(rest, "off") != 0,
                             .has_lobbyroom = strcmp(rest, "on") == 0};
 
@@ -348,7 +362,8 @@ static bool script_room(struct script *script, const char *verb, const char *res
         script->now += atoi(verb + 1);
         rooms_tick(rooms, script->now);
     } else if (strcmp(verb, "104") == 0) {
-        rooms_config_changed(rooms, ROOM, script->now);
+        script_jid(jid, sizeof(jid), rest[0] == '\0' ? "somebody" : rest);
+        rooms_config_changed(rooms, ROOM, jid, script->now);
     } else if (strcmp(verb, "info") == 0) {
         rooms_info(rooms, ROOM, &info, script->now);
     } else if (strcmp(verb, "destroyed") == 0) {
@@ -358,15 +373,24 @@ static bool script_room(struct script *script, const char *verb, const char *res
     } else if (strcmp(verb, "strangers") == 0) {
         rooms_strangers(rooms, (size_t)atoi(rest), script->now);
     } else if (strcmp(verb, "adopt") == 0) {
-        rooms_adopt(rooms, ROOM, script->now);
+        assert_true(rooms_adopt(rooms, ROOM, script->now));
     } else if (strcmp(verb, "shutdown") == 0) {
-        rooms_shutdown(rooms, false, script->now);
+        rooms_shutdown(rooms,
+                       strcmp(rest, "next") == 0      ? ROOMS_HEIR_NEXT
+                       : strcmp(rest, "running") == 0 ? ROOMS_HEIR_RUNNING
+                                                      : ROOMS_HEIR_NONE,
+                       script->now);
     } else if (strcmp(verb, "taken") == 0) {
         script->other = FENCE_ALONE;
+    } else if (strcmp(verb, "told") == 0) {
+        script->other = FENCE_CHANGING;
     } else if (strcmp(verb, "shared") == 0) {
         script->other = FENCE_SHARED;
+    } else if (strcmp(verb, "wished") == 0) {
+        script->is_wished = true;
     } else if (strcmp(verb, "free") == 0) {
         script->other = FENCE_OPEN;
+        script->is_wished = false;
     } else if (strcmp(verb, "changed") == 0) {
         script->changes++;
     } else if (strcmp(verb, "many") == 0) {
@@ -420,7 +444,8 @@ static bool script_start(struct script *script, const struct scenario *scenario)
                                    .settle = script_settle,
                                    .note = script_note,
                                    .fence = script_fence,
-                                   .changing = script_changing};
+                                   .changing = script_changing,
+                                   .is_changing = script_is_changing};
 
     *script = (struct script){.now = 1000000, .where = scenario->name};
     script->config = (struct rooms_config){

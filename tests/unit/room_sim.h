@@ -119,7 +119,9 @@ struct instance {
     unsigned index;
     struct rooms *rooms;
     enum room_fence fence[ROOMS];
+    bool wishes[ROOMS];
     bool waiting[ROOMS];
+    int64_t hangs_since, hangs_until;
 };
 
 struct sim {
@@ -141,7 +143,7 @@ struct sim {
     } open[MESSAGES]; /* without an answer */
     size_t open_len;
     unsigned seed;
-    unsigned turned_on, released, entered, waited, granted, handed_over, fenced_off, taken;
+    unsigned turned_on, released, entered, waited, granted, handed_over, fenced_off, taken, hung;
 };
 
 static unsigned chance(struct sim *sim, unsigned below)
@@ -283,6 +285,16 @@ static void set_membersonly(struct sim *sim, unsigned index, bool membersonly, b
     someone_left(sim, index);
 }
 
+/* One that hung goes on with what it knew before. */
+static int64_t known_at(const struct sim *sim, const struct client *client)
+{
+    const struct instance *instance = &sim->instances[client->instance];
+
+    return client->settled_at - instance->hangs_until < LATE_MS + SERVICE_LATE_MS
+               ? instance->hangs_since
+               : client->settled_at;
+}
+
 static void serve_join(struct sim *sim, const struct message *message)
 {
     struct client *client = &sim->clients[message->client];
@@ -301,7 +313,7 @@ static void serve_join(struct sim *sim, const struct message *message)
     }
     /* Excused is what no proxy could have known: the room was made, or opened, just now. */
     if (must_wait && room->affiliations[i] == NONE &&
-        room->opened_at < client->settled_at - 2 * (LATE_MS + SERVICE_LATE_MS)) {
+        room->opened_at < known_at(sim, client) - 2 * (LATE_MS + SERVICE_LATE_MS)) {
         fail_sim(sim, "inside without a lobby", i, message->room);
     }
     if (must_wait && room->is_on_trust[i]) {

@@ -46,6 +46,9 @@ static int setup(void **state)
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         write_file(files[i][0], files[i][1], strlen(files[i][1]));
     write_file("nul", "a\0b", 3);
+    write_file("large", "", 0);
+    if (truncate("large", CONFIG_FILE_MAX + 1) != 0 || mkfifo("pipe", 0600) != 0)
+        return -1;
     return 0;
 }
 
@@ -54,6 +57,8 @@ static int teardown(void **state)
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         unlink(files[i][0]);
     unlink("nul");
+    unlink("large");
+    unlink("pipe");
     unlink(FILE_NAME);
     return chdir("..") == 0 ? rmdir(directory) : -1;
 }
@@ -161,7 +166,8 @@ static const struct mistake mistakes[] = {
     {"duration above", "lobby:\n  hold_timeout: 16s\n", "",
      "c.yaml:2: lobby.hold_timeout: \"16s\" is out of range; write one from 100ms to 15s"},
     {"choice", "token:\n  algorithm: none\n", "",
-     "c.yaml:2: token.algorithm: \"none\" is not known here; write one of HS256|HS384|HS512|RS256"},
+     "c.yaml:2: token.algorithm: its value is not known here; write one of "
+     "HS256|HS384|HS512|RS256"},
     {"a public-key algorithm without public keys", "token:\n  algorithm: RS256\n", "",
      "c.yaml:2: token.algorithm: is RS256, which needs public keys"},
     {"an algorithm with a secret, and a key server",
@@ -178,7 +184,7 @@ static const struct mistake mistakes[] = {
     {"keys that are a file", "token: {keys_url: 'file:///x'}\n", "",
      "c.yaml:1: token.keys_url: \"file:///x\" does not begin with https://"},
     {"a key server with a query", "token: {key_server: 'https://k/?x'}\n", "",
-     "c.yaml:1: token.key_server: \"https://k/?x\" has a ?"},
+     "c.yaml:1: token.key_server: \"https://k/?...\" has a ?"},
     {"CA of keys, without them", "token:\n  ca_file: cert.pem\n", "",
      "c.yaml:2: token.ca_file: has no use without an https:// address"},
     {"CA of keys, without TLS", "token: {key_server: 'http://[::1]', ca_file: cert.pem}\n", "",
@@ -220,10 +226,10 @@ static const struct mistake mistakes[] = {
     {"certificate unreadable", "listen:\n  tls:\n    certificate: none\n    key: key.pem\n", "",
      "c.yaml:3: listen.tls.certificate: \"none\" cannot be read: No such file"},
     {"key is a directory", "listen:\n  tls:\n    certificate: cert.pem\n    key: .\n", "",
-     "c.yaml:4: listen.tls.key: \".\" cannot be read: Is a directory"},
+     "c.yaml:4: listen.tls.key: its file cannot be read: Is a directory"},
     {"key and certificate mixed up", "listen: {tls: {certificate: key.pem, key: cert.pem}}\n", "",
      "c.yaml:1: listen.tls.certificate: \"key.pem\" holds no certificate\n"
-     "c.yaml:1: listen.tls.key: \"cert.pem\" holds no private key"},
+     "c.yaml:1: listen.tls.key: its value holds no private key"},
     {"proxy", "listen:\n  trusted_proxies: [nginx, 10.0.0.0/33]\n", "",
      "c.yaml:2: listen.trusted_proxies: \"nginx\" is not an address or range\n"
      "c.yaml:2: listen.trusted_proxies: \"10.0.0.0/33\" has no valid number of bits"},
@@ -245,11 +251,11 @@ static const struct mistake mistakes[] = {
     {"room component is the lobby's", "xmpp:\n  lobby: Conference.meet.example.com\n", "",
      "c.yaml:2: xmpp.lobby: \"conference.meet.example.com\" is xmpp.muc too"},
     {"focus", "service:\n  jid: Focus@auth.d\n  password: x\n", "",
-     "c.yaml:2: service.jid: \"Focus@auth.d\" is Jicofo's account, and the lobby module ignores"},
+     "c.yaml:2: service.jid: its value is Jicofo's account, and the lobby module ignores"},
     {"service without node", "service:\n  jid: auth.d\n  password: x\n", "",
-     "c.yaml:2: service.jid: \"auth.d\" names no account"},
+     "c.yaml:2: service.jid: its value names no account"},
     {"service with resource", "service:\n  jid: a@auth.d/x\n  password: x\n", "",
-     "c.yaml:2: service.jid: \"a@auth.d/x\" has a resource"},
+     "c.yaml:2: service.jid: its value has a resource"},
     {"service without password", "service:\n  jid: a@auth.d\n", "",
      "c.yaml:1: service.password: is not set while service.jid is"},
     {"password without service", "service:\n  password: x\n", "",
@@ -257,7 +263,16 @@ static const struct mistake mistakes[] = {
     {"password twice", "service: {jid: a@d, password: x, password_file: secret}\n", "",
      "c.yaml:1: service.password_file: is given beside service.password"},
     {"password file missing", "service:\n  jid: a@d\n  password_file: none\n", "",
-     "c.yaml:3: service.password_file: \"none\" cannot be read"},
+     "c.yaml:3: service.password_file: its file cannot be read"},
+    {"password file that is a pipe", "service: {jid: a@d, password_file: pipe}\n", "",
+     "c.yaml:1: service.password_file: its file cannot be read: it is no regular file"},
+    {"secret file that is a pipe", NULL,
+     "XMPP_DOMAIN=d\nJWT_APP_ID=a\nVESTIBULE_TOKEN_SECRET_FILE=pipe",
+     "VESTIBULE_TOKEN_SECRET_FILE: token.secret_file: its file cannot be read: it is no", true},
+    {"certificate that is a pipe", "listen: {tls: {certificate: pipe, key: key.pem}}\n", "",
+     "c.yaml:1: listen.tls.certificate: \"pipe\" cannot be read: it is no regular file"},
+    {"authority that is a pipe", "upstream: {url: 'wss://h/p', ca_file: pipe}\n", "",
+     "c.yaml:1: upstream.ca_file: \"pipe\" cannot be read: it is no regular file"},
     {"password file empty", "service: {jid: a@d, password_file: empty}\n", "",
      "c.yaml:1: service.password_file: names an empty file"},
     {"password file with NUL", "service: {jid: a@d, password_file: nul}\n", "",
@@ -281,13 +296,13 @@ static const struct mistake mistakes[] = {
     {"variable's value", "log: {}\n", "VESTIBULE_LIMITS_STANZA=x",
      "VESTIBULE_LIMITS_STANZA: limits.stanza: \"x\" is not a size"},
     {"jitsi variable's value", NULL, "JWT_SIGN_TYPE=PS256",
-     "JWT_SIGN_TYPE: token.algorithm: \"PS256\" is not known here"},
+     "JWT_SIGN_TYPE: token.algorithm: its value is not known here"},
     {"jitsi's key server without TLS", NULL, "JWT_ASAP_KEYSERVER=http://keys.example.com",
      "JWT_ASAP_KEYSERVER: token.key_server: \"http://keys.example.com\" is not https://"},
     {"empty secret, with an algorithm", "token:\n  app_id: a\n  algorithm: HS512\n",
      "XMPP_DOMAIN=d\nJWT_APP_SECRET=", "c.yaml:1: token.secret: is not set", true},
     {"jitsi bridge named focus", NULL, "JVB_AUTH_USER=focus\nJVB_AUTH_PASSWORD=x",
-     "JVB_AUTH_USER: service.jid: \"focus@auth.meet.example.com\" is Jicofo's account"},
+     "JVB_AUTH_USER: service.jid: its value is Jicofo's account"},
     {"variable, near", NULL, "VESTIBULE_LISTEN_ADRESS=x",
      "VESTIBULE_LISTEN_ADRESS: is not a known variable; did you mean VESTIBULE_LISTEN_ADDRESS?"},
     {"secret twice in the environment", NULL, "VESTIBULE_TOKEN_SECRET_FILE=secret",
@@ -326,7 +341,9 @@ static void test_unreadable_file(void **state)
     static const char *const cases[][2] = {
         {"none.yaml", "none.yaml:1: cannot be read: No such file"},
         {".", ".:1: cannot be read: Is a directory"},
-        {"/dev/zero", "/dev/zero:1: cannot be read: File too large"},
+        {"/dev/zero", "/dev/zero:1: cannot be read: it is no regular file"},
+        {"pipe", "pipe:1: cannot be read: it is no regular file"},
+        {"large", "large:1: cannot be read: it is over 1 MiB"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *told;
@@ -349,6 +366,36 @@ static void test_secrets_stay_secret(void **state)
     assert_null(strstr(errors, "hush"));
     assert_null(strstr(errors, "from file"));
     free(errors);
+}
+
+/* Nor is one that stands where it does not belong. */
+static void test_misplaced_secrets(void **state)
+{
+    static const char *const yaml[] = {
+        "upstream: {url: 'ws://u:hush@h/x'}",
+        "upstream: {url: 'ws://h/x?token=hush'}",
+        "upstream: {url: 'ws://u:hu/hush@h/x'}",
+        "upstream: {url: 'u:hush@h://x'}",
+        "upstream: {url: hush}",
+        "token: {key_server: 'https://u:hush@k/'}",
+        "token: {key_server: 'https://k/?hush'}",
+        "token: {keys_url: 'https://u:hush@k/x'}",
+        "token: {keys_url: 'http://k/x?key=hush'}",
+        "token: {keys_url: 'https://k/x#hush'}",
+        "token: {keys_url: hush}",
+        "token: {algorithm: hush}",
+        "token: {secret_file: hush}",
+        "service: {jid: hush, password: x}",
+        "service: {jid: a@d, password_file: hush}",
+        "listen: {tls: {certificate: cert.pem, key: '-----BEGIN PRIVATE KEY-----hush'}}",
+    };
+    for (size_t i = 0; i < sizeof(yaml) / sizeof(*yaml); i++) {
+        char *errors = NULL;
+        if (load(yaml[i], "XMPP_DOMAIN=d\nJWT_APP_ID=a", &errors) != NULL ||
+            strstr(errors, "hush") != NULL)
+            fail_msg("%s: told \"%s\"", yaml[i], errors);
+        free(errors);
+    }
 }
 
 static void test_defaults(void **state)
@@ -780,6 +827,7 @@ int main(void)
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_unreadable_file),
         cmocka_unit_test(test_secrets_stay_secret),
+        cmocka_unit_test(test_misplaced_secrets),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_key),
         cmocka_unit_test(test_door),

@@ -84,7 +84,7 @@ static struct session *make(const char *jid, const char *id)
     if (jid)
         assert_true(session_bind(s, jid));
     if (id)
-        assert_true(session_resumable(table, s, id, 100));
+        assert_true(session_resumable(table, s, id, 100, 0));
     return s;
 }
 
@@ -261,13 +261,13 @@ static void test_resumable(void **state)
     char id[] = "id";
 
     assert_null(sessions_find(table, "id"));
-    assert_true(session_resumable(table, a, id, 100)); /* a new id takes the place of the old */
+    assert_true(session_resumable(table, a, id, 100, 0)); /* a new id takes the place of the old */
     id[0] = 'x';
     assert_null(sessions_find(table, "a"));
     assert_ptr_equal(sessions_find(table, "id"), a);
     assert_string_equal(a->resume_id, "id");
-    assert_true(session_resumable(table, a, "id", 200));  /* the same id, a new time */
-    assert_false(session_resumable(table, b, "id", 100)); /* somebody else's */
+    assert_true(session_resumable(table, a, "id", 200, 0));  /* the same id, a new time */
+    assert_false(session_resumable(table, b, "id", 100, 0)); /* somebody else's */
     assert_ptr_equal(sessions_find(table, "id"), a);
     assert_null(b->resume_id);
     session_leave(table, b, false, 10);
@@ -282,19 +282,65 @@ static void test_table_full(void **state)
 
     for (int i = 0; i < TABLE_MAX; i++)
         s[i] = make("a@d/1", ids[i]);
-    assert_false(session_resumable(table, more, "more", 100));
+    assert_false(session_resumable(table, more, "more", 100, 0));
     assert_null(more->resume_id);
     assert_null(sessions_find(table, "more"));
-    assert_true(session_resumable(table, s[0], "again", 100)); /* needs no further place */
+    assert_true(session_resumable(table, s[0], "again", 100, 0)); /* needs no further place */
     session_leave(table, s[1], true, 0);
-    assert_true(session_resumable(table, more, "more", 100));
-    assert_false(session_resumable(table, more, "again", 100)); /* nor is the old id left behind */
+    assert_true(session_resumable(table, more, "more", 100, 0));
+    assert_false(
+        session_resumable(table, more, "again", 100, 0)); /* nor is the old id left behind */
     assert_null(more->resume_id);
     assert_null(sessions_find(table, "more"));
     session_leave(table, more, true, 0);
     session_leave(table, s[0], true, 0);
     session_leave(table, s[2], true, 0);
     session_leave(table, s[3], true, 0);
+}
+
+/* A flood of sessions that are nowhere takes nobody's place who is in a room, or may be. */
+static void test_table_full_of_idle(void **state)
+{
+    struct session *inside = make("inside@d/1", "inside"), *back = make("back@d/1", "back");
+    struct session *old = make("old@d/1", "old"), *young = make("young@d/1", "young");
+    struct session *more = make("more@d/1", NULL);
+
+    assert_true(session_enter(inside, "r@c", "n", true));
+    session_leave(table, inside, false, 10);
+    session_leave(table, back, false, 20);
+    session_leave(table, old, false, 30);
+    session_leave(table, young, false, 40);
+    session_take(table, back, &second, 50);
+    rooms.heard[0] = '\0';
+    assert_true(session_resumable(table, more, "more", 100, 60));
+    expect("gone old@d/1 at 60; ");
+    assert_null(sessions_find(table, "old"));
+    assert_true(session_resumable(table, more, "again", 100, 70)); /* needs no further place */
+    expect("");
+    session_leave(table, more, false, 80);
+    expect("suspended more@d/1 until 180 at 80; ");
+    more = make("stranger@d/1", NULL);
+    assert_true(session_resumable(table, more, "stranger", 100, 90));
+    expect("gone young@d/1 at 90; ");
+    more->is_token_unseen = true;
+    session_leave(table, more, false, 100);
+    expect("suspended stranger@d/1 until 200 at 100; ");
+    more = make("last@d/1", "last");
+    expect("gone more@d/1 at 0; ");
+    session_leave(table, more, true, 110);
+    sessions_limit(table, 2);
+    more = make("none@d/1", NULL);
+    assert_false(session_resumable(table, more, "none", 100, 120));
+    session_leave(table, more, true, 130);
+    session_leave(table, back, true, 130);
+}
+
+static void test_full_is_said_once_a_minute(void **state)
+{
+    assert_true(sessions_full_is_news(table, 5));
+    assert_false(sessions_full_is_news(table, 60004));
+    assert_true(sessions_full_is_news(table, 60005));
+    assert_false(sessions_full_is_news(table, 60006));
 }
 
 /* The end of the program: what is suspended goes with the table, a live one is its stream's. */
@@ -325,16 +371,12 @@ static void kept(struct session *s, const char *expected)
     assert_int_equal(s->answers_len, count);
 }
 
-/* Went out early as the client's stanza `at`; Prosody's was hidden behind `hidden_at`, 0: not yet.
- */
-static void early(struct session *s, uint64_t number, uint32_t at, uint32_t hidden_at)
+static void put(struct session *s, uint64_t number, enum session_answer_state state, uint32_t at)
 {
     struct session_answer *answer = session_find_answer(s, number);
 
-    answer->is_early = true;
+    answer->state = state;
     answer->at = at;
-    answer->is_hidden = hidden_at != 0;
-    answer->hidden_at = hidden_at;
 }
 
 static void test_answers(void **state)
@@ -368,13 +410,17 @@ static void test_answers_acknowledged(void **state)
     s->sm.down.to = 20;
     for (int i = 0; i < 4; i++)
         assert_non_null(session_keep_answer(s, "x", 0));
-    early(s, 1, 5, 7);
-    early(s, 2, 6, 0);
-    early(s, 3, 6, 6);
+    put(s, 1, ANSWER_HIDDEN, 7);
+    put(s, 2, ANSWER_FORWARDED, 0);
+    put(s, 3, ANSWER_ADDED, 6);
     session_acknowledged(s, 5);
     kept(s, "1 2 3 4 ");
     session_acknowledged(s, 21); /* more than there was */
     kept(s, "1 2 3 4 ");
+    s->sm.up.to = 1;
+    session_acknowledged(s, 6); /* what 3 answers may come again */
+    kept(s, "1 2 3 4 ");
+    s->sm.up.to = 0;
     session_acknowledged(s, 6);
     kept(s, "1 2 4 ");
     session_acknowledged(s, 20);
@@ -389,19 +435,19 @@ static void test_answers_resumed(void **state)
     sm_start_down(&s->sm);
     assert_true(sm_added(&s->sm.down));
     s->sm.down.to = 20;
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         assert_non_null(session_keep_answer(s, "x", 0));
-    early(s, 1, 5, 0);  /* seen: Prosody's is still to be hidden */
-    early(s, 2, 5, 12); /* seen, and Prosody's comes again */
-    early(s, 3, 11, 0); /* not seen: it comes as Prosody's */
-    early(s, 4, 12, 12);
-    session_find_answer(s, 4)->number = 0; /* not seen, and nobody else has it */
-    session_leave(table, s, false, 10);    /* the counts differ: all is kept */
-    kept(s, "1 2 3 0 5 ");
+    put(s, 1, ANSWER_HIDDEN, 5);  /* the client has what comes behind: it does not come again */
+    put(s, 2, ANSWER_HIDDEN, 12); /* it does */
+    put(s, 3, ANSWER_FORWARDED, 0);
+    put(s, 4, ANSWER_ADDED, 12); /* not seen, and nobody else has it */
+    put(s, 5, ANSWER_UNDECIDED, 0);
+    session_leave(table, s, false, 10); /* the counts differ: all is kept */
+    kept(s, "1 2 3 4 5 6 ");
     session_resumed(s, 10);
-    kept(s, "1 2 0 ");
-    assert_false(session_find_answer(s, 2)->is_hidden);
-    assert_true(session_find_answer(s, 0)->is_hidden);
+    kept(s, "2 3 4 ");
+    assert_int_equal(session_find_answer(s, 2)->state, ANSWER_FORWARDED);
+    assert_int_equal(session_find_answer(s, 4)->state, ANSWER_ADDED);
 }
 
 /* Everything that allocates, in one life. False when something could not be done; what failed must
@@ -436,7 +482,7 @@ static bool live(struct sessions *t)
     for (int i = 0; i < 2; i++) {
         const char *id = i ? "b" : "a";
 
-        done = session_resumable(t, s, id, 100) && done;
+        done = session_resumable(t, s, id, 100, 0) && done;
         assert_int_equal(sessions_find(t, id) != NULL, s->resume_id != NULL);
     }
     assert_null(sessions_find(t, "a"));
@@ -474,6 +520,8 @@ int main(void)
         TEST(test_resume),
         TEST(test_resumable),
         TEST(test_table_full),
+        TEST(test_table_full_of_idle),
+        TEST(test_full_is_said_once_a_minute),
         TEST(test_take_over_live),
         TEST(test_table_free),
         TEST(test_answers),

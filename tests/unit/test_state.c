@@ -3,6 +3,9 @@
  */
 #include "proxy/state.h"
 
+#include "proxy/log.h"
+
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -10,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,7 +25,7 @@ static int64_t now;
 static char folder[] = "/tmp/vestibule-state-XXXXXX";
 static char file[256];
 static char found[512];
-static int written, unwritten, handed_over;
+static int written, unwritten, handed_over, later;
 
 uv_loop_t *loop_uv(struct loop *loop)
 {
@@ -33,10 +37,13 @@ int64_t loop_now(const struct loop *loop)
     return now;
 }
 
-static void on_found(void *ctx, const char *room)
+static enum state_found answer;
+
+static enum state_found on_found(void *ctx, const char *room)
 {
     strcat(found, room);
     strcat(found, " ");
+    return answer;
 }
 
 static void (*renews)(struct state *state);
@@ -57,6 +64,7 @@ static void on_done(void *ctx, enum state_outcome outcome)
     written += outcome == STATE_DONE;
     unwritten += outcome == STATE_UNWRITTEN;
     handed_over += outcome == STATE_HANDED_OVER;
+    later += outcome == STATE_LATER;
 }
 
 static void settle(void)
@@ -77,6 +85,56 @@ static struct state *open_state(void)
     return state;
 }
 
+static size_t count_of(const char *text, const char *word)
+{
+    size_t count = 0;
+
+    for (const char *at = strstr(text, word); at; at = strstr(at + 1, word))
+        count++;
+    return count;
+}
+
+static void hold_one(struct state *state)
+{
+    assert_true(state_hold(state, "held@muc", NULL, NULL));
+}
+
+/* The worker is busy, so what comes waits, up to a limit; told once, and nothing is missing. */
+static void test_too_many_changes(void **unused)
+{
+    struct state *state = open_state();
+    int log_file = memfd_create("log", 0);
+    int before = renewals;
+    char text[4096];
+    ssize_t len;
+
+    log_to(log_file);
+    hold_one(state);
+    for (int i = 0; i < 65536; i++)
+        state_waiting(state, "held@muc", i % 2 == 0);
+    for (int i = 0; i < 100; i++) {
+        state_release(state, "held@muc");
+        assert_false(state_hold(state, "one more@muc", NULL, NULL));
+    }
+    renews = hold_one;
+    renewed = state;
+    settle();
+    renews = NULL;
+    log_to(STDERR_FILENO);
+    assert_int_equal(renewals, before + 1);
+    len = pread(log_file, text, sizeof text - 1, 0);
+    assert_true(len > 0);
+    text[len] = '\0';
+    assert_int_equal(count_of(text, "too many changes wait to be written"), 1);
+    assert_int_equal(count_of(text, "changes are noted again"), 1);
+    assert_int_equal(count_of(text, "\n"), 2);
+    close(log_file);
+    state_free(state);
+    state = open_state();
+    assert_string_equal(found, "held@muc ");
+    state_free(state);
+}
+
 static void write_file(const char *text, size_t len)
 {
     FILE *out = fopen(file, "w");
@@ -92,9 +150,10 @@ static int set_up(void **ctx)
 
     snprintf(command, sizeof command, "rm -rf %s && mkdir -m 700 %s", folder, folder);
     snprintf(file, sizeof file, "%s/state.db", folder);
-    written = unwritten = handed_over = renewals = 0;
+    written = unwritten = handed_over = later = renewals = 0;
     renews = NULL;
     now = 0;
+    answer = STATE_FOUND_TAKEN;
     return system(command);
 }
 
@@ -274,6 +333,177 @@ static void test_all_removed(void **ctx)
     removed("*");
 }
 
+static void hold_one_room(void)
+{
+    struct state *state = open_state();
+
+    assert_true(state_hold(state, "a@r", NULL, NULL));
+    state_free(state);
+}
+
+static int is_two(void *ctx, int columns, char **values, char **names)
+{
+    assert_string_equal(values[0], "2");
+    return 0;
+}
+
+static void hold_a(struct state *state)
+{
+    assert_true(state_hold(state, "a@r", NULL, NULL));
+    state_waiting(state, "a@r", true);
+}
+
+/* Another begins in its place before the one who has it open has looked. */
+static void test_moved_away(void **ctx)
+{
+    struct state *one = open_state();
+    struct state *other;
+    char command[800];
+
+    hold_a(one);
+    settle();
+    snprintf(command, sizeof command, "mkdir %s/old && mv %s* %s/old", folder, file, folder);
+    assert_int_equal(system(command), 0);
+    other = open_state();
+    hold_b(other);
+    settle();
+    renews = hold_a;
+    renewed = one;
+    tick(one);
+    assert_int_equal(renewals, 1);
+    assert_true(state_is_shared(one));
+    assert_true(state_is_shared(other));
+    tick(other);
+    tick(one);
+    assert_string_equal(found, ""); /* both live */
+    assert_true(state_part(other, "a@r", on_done, NULL));
+    settle();
+    assert_int_equal(handed_over, 1);
+    state_free(one);
+    found[0] = '\0';
+    tick(other);
+    assert_string_equal(found, "a@r ");
+    state_free(other);
+}
+
+/* Who notices it first does not know yet who waits at others. */
+static void test_moved_and_parted(void **ctx)
+{
+    struct state *one = open_state();
+    struct state *other = open_state();
+    char command[800];
+
+    hold_a(one);
+    hold_b(other);
+    settle();
+    snprintf(command, sizeof command, "mkdir %s/old && mv %s* %s/old", folder, file, folder);
+    assert_int_equal(system(command), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_true(state_part(other, "a@r", on_done, NULL));
+        settle();
+        tick(other);
+    }
+    assert_int_equal(later, 2);
+    renews = hold_a;
+    renewed = one;
+    tick(one);
+    renews = NULL;
+    for (int i = 0; i < 2; i++)
+        tick(other);
+    assert_true(state_part(other, "a@r", on_done, NULL));
+    settle();
+    assert_int_equal(later, 2);
+    assert_int_equal(handed_over, 1);
+    assert_int_equal(written, 0);
+    state_free(one);
+    state_free(other);
+}
+
+/* And the file that was there comes back, with what was in it. */
+static void test_moved_back(void **ctx)
+{
+    struct state *one = open_state();
+    char command[800];
+
+    hold_a(one);
+    settle();
+    snprintf(command, sizeof command, "mkdir %s/old && mv %s* %s/old", folder, file, folder);
+    assert_int_equal(system(command), 0);
+    renews = hold_b;
+    renewed = one;
+    tick(one);
+    snprintf(command, sizeof command, "rm %s* && mv %s/old/* %s", file, folder, folder);
+    assert_int_equal(system(command), 0);
+    tick(one);
+    assert_int_equal(renewals, 2);
+    assert_string_equal(found, "a@r ");
+    state_free(one);
+    one = open_state();
+    assert_string_equal(found, "a@r b@r ");
+    state_free(one);
+}
+
+static void test_other_names(void **ctx)
+{
+    static const char *const links[] = {"ln -s state.db", "ln -s ../$(basename $PWD)/state.db"};
+    char command[512], real[sizeof file];
+
+    snprintf(real, sizeof real, "%s", file);
+    for (size_t i = 0; i < 2; i++) {
+        struct state *one, *other;
+
+        snprintf(command, sizeof command, "cd %s && rm -f link && %s link", folder, links[i]);
+        assert_int_equal(system(command), 0);
+        snprintf(file, sizeof file, "%s", real);
+        one = open_state();
+        hold_a(one);
+        settle();
+        snprintf(file, sizeof file, "%s/link", folder);
+        other = open_state();
+        assert_string_equal(found, "");
+        assert_true(state_is_shared(one));
+        assert_true(state_is_shared(other));
+        assert_true(state_part(other, "a@r", on_done, NULL));
+        settle();
+        assert_int_equal(handed_over, 1);
+        handed_over = 0;
+        state_free(other);
+        state_release(one, "a@r");
+        state_free(one);
+    }
+}
+
+/* Its slots were in a file of their own. */
+static void test_older_version(void **ctx)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    char lock_name[sizeof file + 8];
+    struct state *state;
+    sqlite3 *db = NULL;
+    int lock_file;
+
+    hold_one_room();
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    snprintf(lock_name, sizeof lock_name, "%s-lock", file);
+    lock_file = open(lock_name, O_CREAT | O_RDWR, 0600);
+    assert_int_equal(fcntl(lock_file, F_OFD_SETLK, &lock), 0);
+    state = open_state();
+    assert_non_null(strstr(state_problem(state), "an older Vestibule has it open"));
+    assert_string_equal(found, "");
+    close(lock_file);
+    now += STATE_RETRY_MS;
+    tick(state);
+    assert_true(state_is_working(state));
+    assert_string_equal(found, "a@r ");
+    assert_int_not_equal(access(lock_name, F_OK), 0);
+    state_free(state);
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version", is_two, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
 /* A disk that takes its time takes the worker's, not the loop's. */
 static void on_turn(uv_idle_t *idle)
 {
@@ -305,6 +535,34 @@ static void test_slow_disk(void **ctx)
     assert_int_equal(unwritten, 0);
     uv_close((uv_handle_t *)&idle, NULL);
     settle();
+    sqlite3_close(other);
+    state_free(state);
+}
+
+/* One that stands still is given up, by everybody at once, until it answers. */
+static void test_given_up(void **ctx)
+{
+    struct state *state = open_state();
+    sqlite3 *other = NULL;
+    int patient, other_patient;
+
+    assert_int_equal(sqlite3_open(file, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_true(state_hold(state, "a@r", on_done, &patient));
+    assert_true(state_hold(state, "b@r", on_done, &other_patient));
+    state_give_up(state, &patient);
+    assert_false(state_is_working(state));
+    assert_string_not_equal(state_problem(state), "");
+    assert_false(state_hold(state, "c@r", on_done, &patient));
+    assert_false(state_part(state, "c@r", on_done, &patient));
+    assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    settle();
+    assert_int_equal(written, 1); /* of him who still waits */
+    assert_true(state_is_working(state));
+    assert_string_equal(state_problem(state), "");
+    assert_true(state_hold(state, "c@r", on_done, &patient));
+    settle();
+    assert_int_equal(written, 2);
     sqlite3_close(other);
     state_free(state);
 }
@@ -413,23 +671,127 @@ static void test_dead_waiter(void **ctx)
     state_free(one);
 }
 
+/* What is found in the same breath as the file itself is no less held than what was held before. */
+static void test_found_with_the_file(void **ctx)
+{
+    struct state *state = open_state();
+    char command[300];
+
+    assert_true(state_hold(state, "a@r", on_done, NULL));
+    settle();
+    state_free(state);
+    snprintf(command, sizeof command, "mv %s %s.away", folder, folder);
+    assert_int_equal(system(command), 0);
+    state = open_state();
+    assert_false(state_is_working(state));
+    snprintf(command, sizeof command, "mv %s.away %s", folder, folder);
+    assert_int_equal(system(command), 0);
+    now += STATE_RETRY_MS;
+    tick(state);
+    assert_string_equal(found, "a@r ");
+    assert_int_equal(renewals, 1);
+    tick(state);
+    state_free(state);
+    state = open_state();
+    assert_string_equal(found, "a@r ");
+    state_free(state);
+}
+
+static void test_no_memory_for_what_is_found(void **ctx)
+{
+    struct state *state;
+
+    hold_one_room();
+    answer = STATE_FOUND_LATER;
+    state = open_state();
+    tick(state);
+    answer = STATE_FOUND_TAKEN;
+    tick(state);
+    tick(state);
+    assert_string_equal(found, "a@r a@r a@r ");
+    state_free(state);
+}
+
+/* Told of once by each start. */
+static void test_set_aside(void **ctx)
+{
+    struct state *state;
+
+    hold_one_room();
+    answer = STATE_FOUND_ASIDE;
+    for (int start = 0; start < 2; start++) {
+        state = open_state();
+        tick(state);
+        tick(state);
+        assert_string_equal(found, "a@r ");
+        state_free(state);
+    }
+}
+
+static void test_no_room(void **ctx)
+{
+    struct state *state;
+
+    hold_one_room();
+    answer = STATE_FOUND_NO_ROOM;
+    state = open_state();
+    tick(state);
+    assert_string_equal(found, "a@r ");
+    state_free(state);
+    state = open_state();
+    assert_string_equal(found, "");
+    state_free(state);
+}
+
+/* Rows no process of ours wrote. */
+static void test_nameless(void **ctx)
+{
+    struct state *state;
+    sqlite3 *db = NULL;
+
+    hold_one_room();
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "INSERT INTO room VALUES (x'00ff', 0, 1, 0),"
+                                  " ('b@r' || char(0) || 'c', 0, 1, 0), (7, 0, 1, 0)",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    state = open_state();
+    tick(state);
+    assert_string_equal(found, "7 a@r ");
+    state_free(state);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_holds_over_restarts, set_up),
         cmocka_unit_test_setup(test_who_left_hears_nothing, set_up),
         cmocka_unit_test_setup(test_damaged, set_up),
+        cmocka_unit_test_setup(test_too_many_changes, set_up),
         cmocka_unit_test_setup(test_cut_in_the_middle, set_up),
         cmocka_unit_test_setup(test_no_folder, set_up),
         cmocka_unit_test_setup(test_full_disk, set_up),
         cmocka_unit_test_setup(test_removed, set_up),
         cmocka_unit_test_setup(test_all_removed, set_up),
+        cmocka_unit_test_setup(test_moved_away, set_up),
+        cmocka_unit_test_setup(test_moved_and_parted, set_up),
+        cmocka_unit_test_setup(test_moved_back, set_up),
+        cmocka_unit_test_setup(test_other_names, set_up),
+        cmocka_unit_test_setup(test_older_version, set_up),
         cmocka_unit_test_setup(test_slow_disk, set_up),
+        cmocka_unit_test_setup(test_given_up, set_up),
         cmocka_unit_test_setup(test_ends_with_work, set_up),
         cmocka_unit_test_setup(test_newer_version, set_up),
         cmocka_unit_test_setup(test_shared, set_up),
         cmocka_unit_test_setup(test_handed_over, set_up),
         cmocka_unit_test_setup(test_dead_waiter, set_up),
+        cmocka_unit_test_setup(test_found_with_the_file, set_up),
+        cmocka_unit_test_setup(test_no_memory_for_what_is_found, set_up),
+        cmocka_unit_test_setup(test_set_aside, set_up),
+        cmocka_unit_test_setup(test_no_room, set_up),
+        cmocka_unit_test_setup(test_nameless, set_up),
     };
     int failed;
 

@@ -100,9 +100,11 @@ class Light {
     return this;
   }
 
+  // Each has an id of its own, p and a number that counts up.
   ping() {
-    return this.ask(`<iq xmlns='jabber:client' type='get' id='p' to='${this.host}'><ping xmlns='${NS.ping}'/></iq>`,
-      /<iq[^>]* id=['"]p['"]/, 'a pong');
+    this.pinged = (this.pinged || 0) + 1;
+    return this.ask(`<iq xmlns='jabber:client' type='get' id='p${this.pinged}' to='${this.host}'><ping xmlns='${NS.ping}'/></iq>`,
+      new RegExp(`^<iq[^>]* id=['"]p${this.pinged}['"]`), 'a pong');
   }
 
   drop() {

@@ -37,6 +37,18 @@ async function inParallel(list, width, work) {
   }));
 }
 
+// A soak of its class: made with the options, started, run to what it measured, and stopped whatever came of it.
+const soakOf = (Run) => async (options = {}) => {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const run = new Run({ log: () => {}, ...Object.fromEntries(given) });
+  try {
+    await run.start();
+    return await run.run();
+  } finally {
+    await run.stop();
+  }
+};
+
 // A soak's program: run(argument...) gives what it measured, with wrong: a list that is empty when all was well.
 function main(file, run) {
   const log = (text) => console.log(`${path.basename(file)}: ${text}`);
@@ -49,4 +61,4 @@ function main(file, run) {
   });
 }
 
-module.exports = { SMALL_QUARANTINE, residentKiB, openFiles, processorMs, hardFileLimit, percentile, inParallel, main };
+module.exports = { SMALL_QUARANTINE, residentKiB, openFiles, processorMs, hardFileLimit, percentile, inParallel, soakOf, main };

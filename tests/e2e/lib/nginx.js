@@ -4,8 +4,9 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { Program } = require('./process');
 
-// group: {name, server}, when backend is a name that nginx is to look up once, at its start.
-function configuration({ dir, domain, address = '127.0.0.1', port, tls, backend, group, headers }) {
+// group: {name, server}, when backend is a name that nginx is to look up once, at its start. http: more lines
+// for the http block.
+function configuration({ dir, domain, address = '127.0.0.1', port, tls, backend, group, headers, http }) {
   return `
 daemon off;
 ${process.getuid() === 0 ? 'user root;' : ''}
@@ -22,6 +23,7 @@ http {
   scgi_temp_path ${dir}/scgi;
   map $http_upgrade $connection_upgrade { default upgrade; '' close; }
   ${group ? `upstream ${group.name} { server ${group.server}; }` : ''}
+${http || ''}
   server {
     listen ${address}:${port} ssl;
     server_name ${domain};
@@ -77,7 +79,7 @@ http {
 }
 
 class Nginx {
-  // place: {dir, domain, port, tls, backend}; backend as in proxy_pass, without the path.
+  // place: {dir, domain, port, tls, backend, http}; backend as in proxy_pass, without the path.
   constructor(place) {
     Object.assign(this, place);
   }

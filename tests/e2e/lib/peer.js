@@ -21,7 +21,7 @@ class Connection extends Client {
 }
 
 class Peer {
-  // events: {heard(el, raw) of each stanza, wrong(text)}.
+  // events: {heard(el, raw) of each stanza, wrong(text), failed() where a session may be gone}.
   constructor(name, events) {
     Object.assign(this, { name, events, connection: null, inbound: 0, outbound: 0, acknowledged: 0, unacked: [] });
   }
@@ -83,12 +83,12 @@ class Peer {
 
   async begin(where, domain) {
     const connection = await this.#login(where, domain);
-    this.jid = await connection.bind();
+    const jid = await connection.bind();
     this.connection = connection;
     connection.raw(`<enable xmlns='${NS.sm}' resume='true'/>`);
-    const isEnabled = connection.waitFor('<enabled/>', of.named('enabled', NS.sm)); // nobody writes to him yet
-    this.id = (await isEnabled).attrs.id;
+    this.id = (await connection.waitFor('<enabled/>', of.named('enabled', NS.sm))).attrs.id;
     connection.isCounting = true;
+    this.jid = jid; // from now on, who writes to him is heard
   }
 
   // As a network that is gone.
@@ -96,6 +96,19 @@ class Peer {
     const { connection } = this;
     this.connection = null;
     if (connection) connection.socket.terminate();
+  }
+
+  // As a browser tab that is closed in order.
+  async close() {
+    const { connection } = this;
+    this.connection = null;
+    if (connection) await connection.close();
+  }
+
+  // The session is gone: the next begins at nothing.
+  forget() {
+    this.drop();
+    Object.assign(this, { inbound: 0, outbound: 0, acknowledged: 0, unacked: [] });
   }
 
   // Goes on at an address; an old connection that is not dropped is left as it is, half open.
@@ -120,8 +133,9 @@ class Peer {
     connection.socket.send(`<resume xmlns='${NS.sm}' previd='${this.id}' h='${this.inbound}'/>`);
     const el = await answer;
     if (!connection.isCounting) {
-      this.events.wrong(`${this.name}: not resumed with h=${this.inbound}: ${el}`);
-      throw new Error(`${this.name}: ${el}`);
+      if (this.events.failed) this.events.failed();
+      else this.events.wrong(`${this.name}: not resumed with h=${this.inbound}: ${el}`);
+      throw Object.assign(new Error(`${this.name}: ${el}`), { isFailed: true });
     }
     this.#handled(el, '<resumed/>');
     for (const text of this.unacked) this.#write(text);

@@ -1,5 +1,6 @@
 // Users who count like perfect XEP-0198 peers drop their connections at random points, also between a
-// request and its answer, and resume at one of two instances, one of which is killed now and then.
+// request and its answer, and resume at one of two instances, one of which is killed now and then, in the
+// middle of a time in which Prosody stands still.
 // Every message must arrive once and in order, every refused join be answered, and every h be right.
 //
 //   node stream-management.js [STEPS [SEED]]
@@ -8,19 +9,16 @@ const path = require('node:path');
 const { Deployment } = require('../lib/deployment');
 const { Peer } = require('../lib/peer');
 const { Vestibule } = require('../lib/vestibule');
+const { soakOf } = require('../lib/measure');
 const { freePorts } = require('../lib/ports');
+const { randomOf } = require('../lib/random');
 const { NS, joinStanza } = require('../lib/stanza');
 const { token } = require('../lib/token');
 const { within } = require('../lib/wait');
 
-// Park and Miller's generator: the same choices for the same seed; when they meet is the machine's.
-function randomOf(seed) {
-  let state = seed;
-  return (below) => {
-    state = (state * 48271) % 2147483647;
-    return state % below;
-  };
-}
+const FROZEN_MS = 2500;
+const LOBBY = { hold_timeout: '400ms' }; // so that joins are refused while Prosody stands still
+const EXPECTED = [/why=PROSODY_LOST/, /room request failed/, /service account is not logged in/, /Prosody cannot be reached/];
 
 class Soak {
   constructor({ steps, seed, peers = 8, kills = Math.floor(steps / 500), log = () => {} }) {
@@ -33,8 +31,8 @@ class Soak {
 
   async start() {
     this.d = await new Deployment({
-      config: { limits: { connections_per_ip: 0 } },
-      expect: [/why=PROSODY_LOST/],
+      config: { limits: { connections_per_ip: 0 }, lobby: LOBBY },
+      expect: EXPECTED,
     }).start();
     const port = (await freePorts(1))[0];
     this.second = { port, dir: this.d.folder('second') };
@@ -47,7 +45,7 @@ class Soak {
 
   async #startSecond() {
     const { d } = this;
-    this.second.vestibule = new Vestibule({ ...this.second, domain: d.domain, upstream: d.prosody.url });
+    this.second.vestibule = new Vestibule({ ...this.second, domain: d.domain, upstream: d.prosody.url }, { lobby: LOBBY });
     await this.second.vestibule.start();
   }
 
@@ -166,6 +164,7 @@ class Soak {
   }
 
   async #step(peer) {
+    if (this.frozen) await this.frozen;
     if (!peer.isUp) {
       await this.#resume(peer);
       return;
@@ -204,10 +203,24 @@ class Soak {
     }
   }
 
+  // Longer than anything would be answered without Prosody, to which some joins come behind messages for
+  // those who join. Nobody goes elsewhere meanwhile.
   async #kill() {
     const { program } = this.second.vestibule;
+    const prosody = this.d.prosody.program;
+    let thawed;
+    this.frozen = new Promise((resolve) => { thawed = resolve; });
+    prosody.signal('SIGSTOP');
+    for (const peer of this.peers) {
+      this.#join(peer);
+      for (let i = 0; i < 4; i++) this.#say(peer);
+    }
+    await new Promise((resolve) => { setTimeout(resolve, FROZEN_MS); });
     program.signal('SIGKILL');
     await program.exited;
+    prosody.signal('SIGCONT');
+    this.frozen = null;
+    thawed();
     await this.#startSecond();
     this.count.killed++;
   }
@@ -225,6 +238,7 @@ class Soak {
     this.taken = 0;
     this.killed = 0;
     this.killing = Promise.resolve();
+    this.frozen = null;
     await Promise.all(this.peers.map((peer) => this.#walk(peer)));
     await this.killing;
     const finished = new Promise((resolve) => { this.finished = resolve; });
@@ -238,21 +252,13 @@ class Soak {
 
   async stop() {
     for (const peer of this.peers || []) peer.drop();
-    const complaints = this.second && this.second.vestibule ? await this.second.vestibule.stop([/why=PROSODY_LOST/]) : [];
+    const complaints = this.second && this.second.vestibule ? await this.second.vestibule.stop(EXPECTED) : [];
     await this.d.stop();
     if (complaints.length) throw new Error(complaints.join('\n'));
   }
 }
 
-async function soak(options) {
-  const run = new Soak(options);
-  try {
-    await run.start();
-    return await run.run();
-  } finally {
-    await run.stop();
-  }
-}
+const soak = soakOf(Soak);
 
 module.exports = { soak };
 

@@ -9,6 +9,9 @@
 --   /test/control/sessions?jid=JID              how many streams it has
 --   /test/control/rooms                         every room, with its lobby and who is inside
 --   /test/control/asked?jid=JID                 how many stanzas it has sent, by what they ask
+--   /test/control/traffic                       stanzas and bytes that came and went, on all streams
+--   /test/control/members?is=on|off             makes plain token users members of members-only rooms as
+--                                               they join, as a plugin inside Prosody would
 local filters = require "util.filters"
 local formdecode = require "util.http".formdecode
 local jid = require "util.jid"
@@ -17,6 +20,7 @@ local json = require "util.json"
 module:depends "http"
 
 local muted, close_on, asked = {}, {}, {}
+local traffic = { stanzas_in = 0, stanzas_out = 0, bytes_in = 0, bytes_out = 0 }
 
 local function sessions_of(bare)
 	local found = {}
@@ -33,6 +37,16 @@ local function cut(session)
 end
 
 filters.add_filter_hook(function(session)
+	for _, direction in ipairs { "in", "out" } do
+		filters.add_filter(session, "stanzas/" .. direction, function(stanza)
+			traffic["stanzas_" .. direction] = traffic["stanzas_" .. direction] + 1
+			return stanza
+		end, -100)
+		filters.add_filter(session, "bytes/" .. direction, function(data)
+			traffic["bytes_" .. direction] = traffic["bytes_" .. direction] + (data and #data or 0)
+			return data
+		end, 100)
+	end
 	filters.add_filter(session, "stanzas/in", function(stanza)
 		local bare = session.username and session.host and jid.join(session.username, session.host)
 		if not bare then return stanza end
@@ -90,6 +104,30 @@ function commands.hide(query)
 	return true
 end
 
+local makes_members, is_member_maker
+local function make_member(event)
+	local session, room, bare = event.origin, event.room, jid.bare(event.stanza.attr.from)
+	local context = session.meet_claims and session.meet_claims.context
+		or { user = session.jitsi_meet_context_user, features = session.jitsi_meet_context_features }
+	local has_token = session.meet_claims or session.auth_token
+	local asks = (context.features or {}).lobby or (context.user or {}).lobby
+	if not makes_members or not has_token or asks or not room:get_members_only() then return end
+	if (room:get_affiliation(bare) or "none") == "none" then
+		room:set_affiliation(true, bare, "member")
+		event.occupant.role = "participant"
+	end
+end
+
+function commands.members(query)
+	makes_members = query.is == "on"
+	if not is_member_maker then
+		module:context(module:get_option_string("main_muc")):hook("muc-occupant-pre-join", make_member, 50)
+		is_member_maker = true
+	end
+	return true
+end
+
+function commands.traffic() return traffic end
 function commands.mute(query) muted[query.jid] = true return true end
 function commands.unmute(query) muted[query.jid] = nil return true end
 function commands.asked(query) return asked[query.jid] or {} end

@@ -59,6 +59,24 @@ scenario('Prosody in half', { recorder: true, expect: [LOST, /service account is
     await (await d.asker(room, 'asker')).enterLobby(room);
   });
 
+  it('the service account is answered late: the join waits, the log says for how long, and all others go on', async () => {
+    const room = await d.room();
+    const asker = await d.asker(room, 'asker');
+    const { service } = d.recorder;
+    const from = d.vestibule.lines.length;
+    service.keepBack(); // Prosody does not hear what is asked for him
+    const came = asker.enterLobby(room);
+    await service.up.message('the question', (text) => text.includes(`to='${room}'`));
+    const since = Date.now();
+    await alive();
+    await (await d.guest(await d.room(), 'elsewhere')).ping();
+    const atLeast = Date.now() - since;
+    service.release();
+    await came;
+    const line = await d.vestibule.waitForLog(new RegExp(`join room=${room} applicant=lobby .*outcome=forwarded held_ms=`), { from });
+    assert.ok(Number(/held_ms=(\d+)/.exec(line)[1]) >= atLeast, line);
+  });
+
   it('traffic is held up for a while: it arrives late, all of it, once', async (t) => {
     const tally = new Tally(d);
     for (const mark of ['slow1', 'slow2', 'slow3']) await tally.peer(mark, { parameters: { mark } });
@@ -69,7 +87,7 @@ scenario('Prosody in half', { recorder: true, expect: [LOST, /service account is
     await alive();
     for (const wire of wires) wire.release();
     tally.say(20);
-    await tally.account(t);
+    await tally.account(t, { stall: 2000 }); // for as long as a login takes
   });
 
   it('connections end in the middle of a frame, and sessions are resumed: nothing is lost or doubled', async (t) => {
@@ -87,6 +105,6 @@ scenario('Prosody in half', { recorder: true, expect: [LOST, /service account is
       tally.say(10);
       await tally.resume();
     }
-    await tally.account(t);
+    await tally.account(t, { stall: 1000 }); // three logins, one after the other
   });
 });

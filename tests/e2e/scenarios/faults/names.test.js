@@ -9,6 +9,7 @@ const path = require('node:path');
 const { scenario } = require('../../lib/scenario');
 const { Vestibule, LOGGED_IN } = require('../../lib/vestibule');
 const { freePorts } = require('../../lib/ports');
+const { Tally } = require('../../lib/tally');
 const { timed } = require('../../lib/wait');
 
 const NAME = 'prosody.test';
@@ -59,14 +60,19 @@ scenario('a name without an address', {}, (d, it) => {
       }
       set(true);
       await one.waitForLog(LOGGED_IN, { timeout: 20000 });
-      const user = await d.guest(undefined, 'user', { via: 'vestibule', port: one.port });
-      await user.ping();
+      const tally = new Tally(d);
+      for (const name of ['one', 'two']) await tally.peer(name, { via: 'vestibule', port: one.port });
+      tally.talk();
+      const from = one.lines.length;
       set(false); // who is connected stays so
       const [status] = await open(one);
       assert.equal(status, 502);
-      await user.ping();
+      await one.waitForLog(UNKNOWN, { from });
+      tally.peers[0].drop(); // and who comes back meanwhile does so once it is known
+      tally.say(5);
       set(true);
       assert.equal((await open(one))[0], 101);
+      await tally.account(t, { stall: 1000 }); // a few attempts and a login
     } finally {
       assert.deepEqual(await one.stop(wrong), []);
     }

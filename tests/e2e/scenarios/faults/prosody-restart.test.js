@@ -6,12 +6,14 @@ const { execFileSync } = require('node:child_process');
 const path = require('node:path');
 const { scenario } = require('../../lib/scenario');
 const { NS, of, item } = require('../../lib/stanza');
-const { leakedRooms } = require('../../lib/tally');
 const { within } = require('../../lib/wait');
 
 const EXPECTED = [/service account is not logged in/, /PROSODY_(LOST|DOWN)/, /Prosody cannot be reached/];
 
-scenario('Prosody is restarted', { expect: EXPECTED }, (d, it) => {
+// From its stop until it runs again; who talks begins a new session then. Its start alone may take that long here.
+const ACCOUNT = { stall: 12000, renews: true };
+
+scenario('Prosody is restarted', { expect: EXPECTED, account: ACCOUNT }, (d, it) => {
   let room, users;
 
   // The rooms in the state file, as its next reader would find them.
@@ -86,18 +88,10 @@ scenario('Prosody is restarted', { expect: EXPECTED }, (d, it) => {
     await plain.ping();
     assert.ok(!plain.heard(of.left(`${room}/${plain.nick}`)));
   });
-
-  it('no room is left behind', async (t) => {
-    await (await d.focus()).close();
-    for (const client of d.clients) await client.close();
-    const leaked = await leakedRooms(d);
-    t.diagnostic(`rooms leaked ${leaked.length}`);
-    assert.deepEqual(leaked, []);
-  });
 });
 
 scenario('Prosody is killed and restarted', {
-  expect: EXPECTED, prosody: { SMACKS_HIBERNATION: '2' },
+  expect: EXPECTED, prosody: { SMACKS_HIBERNATION: '2' }, account: ACCOUNT,
 }, (d, it) => {
   it('streams break, and a room whose people never come back is forgotten once they could not resume', async () => {
     const room = await d.room();

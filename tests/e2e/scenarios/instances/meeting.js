@@ -1,15 +1,7 @@
 // People of a few rooms who come and go at random by two instances, and what must never happen to them.
 'use strict';
+const { randomOf } = require('../../lib/random');
 const { NS, bare, statuses, formSubmit } = require('../../lib/stanza');
-
-// Park and Miller's generator: the same choices for the same seed; when they meet is the machine's.
-function randomOf(seed) {
-  let state = seed;
-  return (below) => {
-    state = (state * 48271) % 2147483647;
-    return state % below;
-  };
-}
 
 const KINDS = { plain: {}, asker: { lobby: true }, guest: null };
 

@@ -12,7 +12,8 @@ const { Meeting } = require('./meeting');
 
 const GONE_MS = 20000;
 
-scenario('two instances', { timeout: 240000 }, (d, it) => {
+// Who talks by one of them notices nothing but how busy all are.
+scenario('two instances', { timeout: 240000, account: { stall: 2000, grace: 25000 } }, (d, it) => {
   let second;
   let ports;
 

@@ -48,6 +48,11 @@ scenario('a JWKS', { keys: true, config: withDocument(), expect: [FAILED] }, (d,
     const room = await d.room();
     await (await d.connect({ room, as: { lobby: true, key: first }, name: 'asker' })).enterLobby(room);
   });
+
+  it('the query of its address, which may be a secret, is not in the log', () => {
+    assert.ok(d.vestibule.lines.some((line) => line.includes('/jwks.json?...')));
+    assert.deepEqual(d.vestibule.lines.filter((line) => line.includes('v=1')), []);
+  });
 });
 
 for (const [name, bodyOf] of [['a JWKS', jwks], ['a map of certificates', (key) => JSON.stringify({ [key.kid]: certificateOf(key) })]]) {

@@ -62,6 +62,20 @@ scenario('a Unix socket', {
     assert.deepEqual(await next.stop(), []);
   });
 
+  it('one that stops leaves the socket of one that came after its own was removed', async () => {
+    const place = path.join(d.folder('fifth'), 'v.sock');
+    const first = other('fifth', { listen: { address: `unix:${place}` } });
+    await first.start();
+    fs.rmSync(place);
+    const next = other('sixth', { listen: { address: `unix:${place}` } });
+    await next.start();
+    assert.deepEqual(await first.stop(), []);
+    assert.equal((await exchange({ path: place }, request({
+      target: '/xmpp-websocket', host: d.domain, headers: ['Connection: close'] }))).status, 200);
+    assert.deepEqual(await next.stop(), []);
+    assert.ok(!fs.existsSync(place));
+  });
+
   it('a file that is no socket is left alone', async () => {
     const place = path.join(d.folder('fourth'), 'file');
     fs.writeFileSync(place, 'precious');

@@ -25,13 +25,56 @@ after(async () => {
   fs.rmSync(folder, { recursive: true, force: true });
 });
 
-scenario('under systemd', { env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '600000' }, expect: [/\[reload\]|lobby\.clams/] }, (d, it) => {
+scenario('under systemd', { env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '600000' }, expect: [/\[reload\]|lobby\.clams|until then no room is kept|-rooms (cannot|was moved)|not logged in/] }, (d, it) => {
   it('READY once it listens, and the watchdog is fed', async () => {
     await systemd.waitForLine(/^READY=1/);
     const fed = () => systemd.lines.filter((line) => line === 'WATCHDOG=1').length;
     const before = fed();
     await systemd.waitForLine(/^WATCHDOG=1/, { from: systemd.lines.length });
     assert.ok(fed() > before);
+  });
+
+  const status = (what, from) => systemd.waitForLine(what, { from });
+
+  it('STATUS counts streams and rooms, once a change', async () => {
+    await status(/^STATUS=0 streams, 0 rooms \(0 kept\)$/, 0);
+    const from = systemd.lines.length;
+    const room = await d.room();
+    const asker = await d.asker(room, 'asker');
+    await asker.enterLobby(room);
+    await status(/^STATUS=1 streams, 1 rooms \(1 kept\)$/, from);
+    await asker.close();
+    await (await d.focus()).leaveRoom(room);
+    await status(/^STATUS=0 streams, 0 rooms \(0 kept\)$/, from);
+    const told = systemd.lines.filter((line) => line.startsWith('STATUS='));
+    told.forEach((line, i) => assert.notEqual(line, told[i + 1]));
+  });
+
+  it('STATUS says that persistence is off, and why, until it is on again', async () => {
+    const folder = path.join(d.dir, 'vestibule');
+    const files = () => fs.readdirSync(folder).filter((name) => name.startsWith('state.db'));
+    const from = systemd.lines.length;
+    for (const name of files()) fs.rmSync(path.join(folder, name));
+    for (const name of ['state.db', 'state.db-rooms']) fs.mkdirSync(path.join(folder, name));
+    await status(/^STATUS=.*; persistence is off, state\.file: .*; instances do not keep out of each other's rooms: cannot be opened/, from);
+    for (const name of files()) fs.rmSync(path.join(folder, name), { recursive: true });
+    const mended = systemd.lines.length;
+    const room = await d.room();
+    const asker = await d.asker(room, 'tries'); // a room that is to be held has it opened again
+    await asker.enterLobby(room);
+    await status(/^STATUS=\d+ streams, \d+ rooms \(\d+ kept\)$/, mended);
+    await asker.close();
+    await (await d.focus()).leaveRoom(room);
+    assert.ok(fs.existsSync(path.join(folder, 'state.db-rooms')));
+  });
+
+  it('STATUS says that the service account is not logged in', async () => {
+    const from = systemd.lines.length;
+    await d.prosody.stop();
+    await status(/^STATUS=.*; lobby users are refused, the service account is not logged in: /, from);
+    const down = systemd.lines.length;
+    await d.prosody.start();
+    await status(/^STATUS=0 streams, 0 rooms \(0 kept\)$/, down);
   });
 
   for (const [what, config, isTaken] of [['that is taken', {}, true], ['that is not', { lobby: { clams: [] } }, false]]) {
@@ -41,7 +84,7 @@ scenario('under systemd', { env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '600000
       assert.equal(await d.vestibule.reload(config), isTaken);
       await systemd.waitForLine(/^RELOADING=1 MONOTONIC_USEC=\d+/, { from });
       await systemd.waitForLine(/^READY=1/, { from });
-      const order = systemd.lines.slice(from).filter((line) => !line.startsWith('WATCHDOG'));
+      const order = systemd.lines.slice(from).filter((line) => !/^(WATCHDOG|STATUS)/.test(line));
       assert.match(order[0], /^RELOADING/);
       assert.match(order[1], /^READY/);
       d.vestibule.config = good;

@@ -110,9 +110,11 @@ scenario('a reload', { expect: EXPECTED }, (d, it) => {
 
   for (const [what, config, says] of [
     ['an unknown key', { lobby: { clams: [] } }, /lobby\.clams/],
-    ['a secret that cannot be read', { token: { secret_file: '/nowhere/secret' } }, /nowhere\/secret/],
+    ['a secret that cannot be read', { token: { secret_file: '/nowhere/secret' } }, /token\.secret_file: its file cannot be read/],
+    ['an authority that is a device', { upstream: { ca_file: '/dev/zero', url: 'wss://127.0.0.1:1/xmpp-websocket' } }, /it is no regular file/],
     ['a certificate that is not there', { listen: { tls: { certificate: '/nowhere/c', key: '/nowhere/k' } } }, /nowhere/],
     ['an authority that is not there', { upstream: { ca_file: '/nowhere/ca', url: 'wss://127.0.0.1:1/xmpp-websocket' } }, /nowhere\/ca/],
+    ['another component for the rooms', { xmpp: { muc: 'other.example.com' } }, /xmpp\.muc.*restart only/],
     ['two at once', { limits: { stanza: 'large' }, log: { level: 'loud' } }, /limits\.stanza/],
   ]) {
     it(`${what}: the old configuration stays, whole`, async () => {

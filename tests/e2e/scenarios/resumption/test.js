@@ -308,3 +308,108 @@ scenario('resumption beyond what was sent', { expect: [/why=PROSODY_LOST/] }, (d
     assert.equal((await d.state(room)).members_only, true, 'the lobby is on again');
   });
 });
+
+// Ids stand in the URLs of clients who resume, and so in access logs. Only Prosody knows whose each is.
+// By WebSocket also where the others go by BOSH: there a connection that breaks is no end of a session.
+scenario('an id somebody else read', { transport: 'websocket' }, (d, it) => {
+  const inLobby = (room) => ({ room, as: { lobby: true } });
+
+  // Who waits in the lobby of a room that is empty but for him.
+  async function waiter() {
+    const room = await d.room();
+    const client = await d.asker(room, 'waiter');
+    await client.enableResumption();
+    await client.enterLobby(room);
+    await (await d.focus()).leaveRoom(room);
+    return { room, client };
+  }
+
+  async function resumesRefused(client, old, h, condition) {
+    const from = client.received.length;
+    client.raw(`<resume xmlns='${NS.sm}' previd='${old.sm.id}' h='${h}'/>`);
+    const failed = await client.waitFor('<failed/>', of.named('failed', NS.sm), undefined, from);
+    assert.equal(failed.children[0].name, condition);
+  }
+
+  async function stranger() {
+    const client = await d.socket();
+    await client.startStream(d.domain);
+    await client.authenticate();
+    await client.startStream(d.domain);
+    return client;
+  }
+
+  async function assertStillWaits(old, room) {
+    const back = await d.connect({ resumes: old, ...inLobby(room) });
+    await back.ping();
+    assert.ok(!back.heard((el) => el.is('presence') && el.attrs.type === 'unavailable'), 'the lobby closed on him');
+    assert.equal((await d.state(room)).members_only, true, 'the room is as it was');
+  }
+
+  it('does not end a session that waits to be resumed', async () => {
+    const { room, client: old } = await waiter();
+    const from = d.vestibule.lines.length;
+    await old.drop();
+    await d.vestibule.waitForLog(/stream ended why=CLIENT_/, { from });
+    const other = await stranger();
+    await resumesRefused(other, old, 0, 'item-not-found');
+    await other.bind();
+    await resumesRefused(other, old, 0, 'unexpected-request');
+    await other.ping();
+    await assertStillWaits(old, room);
+  });
+
+  it('nor one that lives, whatever count is named', async () => {
+    const { room, client: old } = await waiter();
+    await resumesRefused(await stranger(), old, 99999, 'item-not-found');
+    await old.ping();
+    await old.drop();
+    await assertStillWaits(old, room);
+  });
+});
+
+scenario('a session that Prosody has ended', { transport: 'websocket', recorder: true, expect: [/why=PROSODY_LOST/] }, (d, it) => {
+  // The stream that asks for it again; Prosody does not hear of it and cannot answer itself.
+  async function refused(old, answer) {
+    const { client, wire } = await d.recorded({ isLoggedIn: false, parameters: { previd: old.sm.id } });
+    await client.startStream(d.domain);
+    await client.authenticate();
+    await client.startStream(d.domain);
+    wire.mute();
+    client.raw(`<resume xmlns='${NS.sm}' previd='${old.sm.id}' h='0'/>`);
+    await wire.up.message('the request', (text) => text.startsWith('<resume'));
+    wire.inject(answer);
+    await client.waitFor('<failed/>', of.named('failed', NS.sm));
+    return { client, wire };
+  }
+
+  async function waiter() {
+    const room = await d.room();
+    const { client } = await d.recorded({ room, as: { lobby: true } });
+    await client.enableResumption();
+    await client.enterLobby(room);
+    await (await d.focus()).leaveRoom(room);
+    await client.drop();
+    return { room, client };
+  }
+
+  const over = (room) => d.vestibule.waitForLog(new RegExp(`destroyed room=${room}`));
+
+  it('is over at once where Prosody says how much of it was handled', async () => {
+    const { room, client: old } = await waiter();
+    await refused(old, `<failed xmlns='${NS.sm}' h='1' previd='${old.sm.id}'/>`);
+    await over(room);
+  });
+
+  it('is over once the login that it is not found for is bound to its name', async () => {
+    const { room, client: old } = await waiter();
+    const { client, wire } = await refused(old, `<failed xmlns='${NS.sm}'>` +
+      '<item-not-found xmlns=\'urn:ietf:params:xml:ns:xmpp-stanzas\'/></failed>');
+    assert.ok(!d.vestibule.lines.some((line) => line.includes(`destroyed room=${room}`)));
+    client.raw(`<iq xmlns='jabber:client' type='set' id='bind'><bind xmlns='${NS.bind}'/></iq>`);
+    await wire.up.message('the bind', (text) => text.includes(NS.bind));
+    wire.inject(`<iq xmlns='jabber:client' type='result' id='bind'><bind xmlns='${NS.bind}'>` +
+      `<jid>${old.jid.split('/')[0]}/another</jid></bind></iq>`);
+    await over(room);
+  });
+});

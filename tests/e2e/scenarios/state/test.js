@@ -4,10 +4,14 @@
 const assert = require('node:assert/strict');
 const { scenario } = require('../../lib/scenario');
 const { joinStanza, formSubmit } = require('../../lib/stanza');
+const { Tally } = require('../../lib/tally');
 
 const KEEPS = (text) => text.includes('muc#roomconfig_persistentroom');
 const ASKS_WHO = (text) => /<item role=/.test(text);
 const DESTROYS = (text) => text.includes('<destroy');
+
+const KILLS = 5;
+const FOUND_MS = 25000; // what an earlier process held is looked at after ten seconds
 
 scenario('a crash', { recorder: true, timeout: 300000 }, (d, it) => {
   const held = (room) => new RegExp(`\\[state\\] a room was held when an earlier process ended.* room=${room}`);
@@ -171,5 +175,22 @@ scenario('a crash', { recorder: true, timeout: 300000 }, (d, it) => {
     assert.equal((await d.state(room)).persistent, true);
     await focus.enter(room, { nick: 'focus', name: 'focus' });
     await focus.iq('set', room, '<query xmlns=\'http://jabber.org/protocol/muc#owner\'><destroy/></query>');
+  });
+
+  it('killed again and again while users talk and one waits: nothing is lost, and no room stays', async (t) => {
+    const tally = new Tally(d);
+    for (const name of ['one', 'two', 'three']) await tally.peer(name);
+    tally.talk();
+    const room = await d.room();
+    const asker = await d.asker(room, 'asker');
+    await asker.enterLobby(room);
+    for (let i = 0; i < KILLS; i++) {
+      await tally.goesOn(30);
+      await d.vestibule.kill();
+      await d.vestibule.start();
+      await log(held(room));
+      await tally.goesOn(30);
+    }
+    await tally.account(t, { stall: 2000, grace: FOUND_MS }); // for as long as a start takes
   });
 });

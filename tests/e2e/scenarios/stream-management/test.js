@@ -2,11 +2,12 @@
 // silent, and with counts that are none (XEP-0198, wire facts 24 and 25).
 'use strict';
 const assert = require('node:assert/strict');
+const path = require('node:path');
 const test = require('node:test');
 const { soak } = require('../../soak/stream-management');
 const { freePorts } = require('../../lib/ports');
 const { scenario } = require('../../lib/scenario');
-const { NS, of, bare, error, joinStanza } = require('../../lib/stanza');
+const { NS, of, bare, error, formSubmit, joinStanza } = require('../../lib/stanza');
 const { Vestibule } = require('../../lib/vestibule');
 
 test('counts stay exact through random drops, kills and resumptions', { timeout: 60000 }, async () => {
@@ -90,35 +91,69 @@ scenario('stream-management', { recorder: true, expect: [/why=(PROSODY_LOST|BAD_
     await assertCounts(client);
   });
 
-  it('where Prosody is silent the refusal comes without it, and the counts meet again', async () => {
+  it('where Prosody is silent the refusal waits for it, and comes once', async () => {
     const { client, wire } = await resumable(lobby(missing));
+    const { client: other, wire: otherWire } = await d.recorded(lobby(missing));
     await client.ping();
     wire.holdUp();
-    await client.join(missing, { nick: 'me' });
+    otherWire.holdUp();
+    client.raw(joinStanza(missing, { nick: 'me' }));
+    await other.join(missing, { nick: 'other' }); // he has no counts, and is told after a second
+    assert.ok(!client.heard(refusal), client.tail());
     wire.release();
-    await wire.down.message('the answer', standIn);
-    await client.ping();
+    otherWire.release();
+    await client.waitFor('the refusal', refusal);
     await assertCounts(client);
-    client.raw(`<a xmlns='${NS.sm}' h='${client.sm.inbound}'/>`);
-    await client.ping();
-    await client.drop();
-    const { client: again } = await resumeElsewhere(client, lobby(missing));
-    await again.ping();
-    assert.ok(!again.heard(refusal), 'the refusal came twice');
-    await assertCounts(again);
+    await other.ping();
+    for (const one of [client, other]) assert.equal(one.received.filter(({ el }) => refusal(el)).length, 1);
   });
 
-  it('a session that breaks while its counts differ is over, and the client begins a new one', async () => {
-    const { client, wire } = await resumable(lobby(missing));
-    await client.ping();
-    wire.holdUp();
-    await client.join(missing, { nick: 'me' });
+  // Joins where nothing is known of him, so that his address is asked for, and his join is forwarded
+  // behind the question: until his next ping the counts of both ends differ.
+  async function uneven(port) {
+    const room = await d.room();
+    const { client: old } = await resumable({ room, as: {} });
+    await old.ping();
+    old.raw(`<a xmlns='${NS.sm}' h='${old.sm.inbound}'/>`);
+    await assertCounts(old);
+    await old.drop();
+    old.sm.outbound++;
+    old.sm.unacked.push(joinStanza(room, { nick: old.nick, name: 'late' }));
+    const { client, wire } = await d.recorded({ resumes: old, via: 'vestibule', port, room, as: {} });
+    await client.waitFor('itself in the room', of.selfPresence(`${room}/${client.nick}`));
+    assert.ok(wire.up.messages.some(standIn), 'his address was asked for');
+    return { client, wire, room };
+  }
+
+  it('a session that breaks while its counts differ goes on where that is known', async () => {
+    const { client, room } = await uneven(await elsewhere());
     await client.drop();
-    wire.release();
+    const friend = await d.connect({ via: 'prosody' });
+    const bodies = ['one', 'two', 'three'];
+    for (const body of bodies) friend.raw(`<message xmlns='jabber:client' type='chat' to='${client.jid}'><body>${body}</body></message>`);
+    await friend.ping();
+    const { client: back } = await resumeElsewhere(client, { room, as: {} });
+    await back.waitFor('the last one', (el) => el.getChildText('body') === 'three');
+    await assertCounts(back);
+    await back.ping();
+    await assertCounts(back);
+    assert.deepEqual(back.received.map(({ el }) => el.is('message') && el.getChildText('body')).filter((body) => bodies.includes(body)), bodies);
+    assert.ok(!back.heard(refusal));
+  });
+
+  it('and is over where another process may take it on: the client begins a new one', async () => {
+    const [port, otherPort] = await freePorts(2);
+    const state = { file: path.join(d.folder('shared'), 'state.db') };
+    const [one, other] = [['one', port], ['other', otherPort]].map(([name, at]) => new Vestibule(
+      { dir: d.folder(name), domain: d.domain, port: at, upstream: d.recorder.url }, { state }));
+    await one.start();
+    await other.start();
+    const { client, wire } = await uneven(port);
+    await client.drop();
     await wire.up.message('the end', (text) => text.startsWith('<close'));
     // It is on its way to Prosody; the session is there until it is read.
     while (await d.prosody.control('sessions', { jid: bare(client.jid) }) > 0);
-    const back = await d.socket({ via: 'vestibule', port: await elsewhere(), parameters: { previd: client.sm.id } });
+    const back = await d.socket({ via: 'vestibule', port: otherPort, parameters: { previd: client.sm.id } });
     await back.startStream(d.domain);
     await back.authenticate();
     await back.startStream(d.domain);
@@ -126,21 +161,36 @@ scenario('stream-management', { recorder: true, expect: [/why=(PROSODY_LOST|BAD_
     const failed = await back.waitFor('<failed/>', of.named('failed', NS.sm));
     assert.equal(failed.children[0].name, 'item-not-found');
     await back.bind();
+    await other.stop();
+    await one.stop();
+  });
+
+  it('a moderator resumed where nothing is known of him turns no lobby off before a join on its way arrived', async () => {
+    const room = await d.room();
+    const port = await elsewhere();
+    const { client: old } = await resumable({ room, as: {}, name: 'host' });
+    await old.enter(room);
+    await (await d.focus()).makeModerator(room, old);
+    await (await d.asker(room, 'first', { via: 'vestibule', port })).enterLobby(room);
+    await old.ping();
+    await old.drop();
+    const { client: host, wire } = await resumeElsewhere(old, { room, as: {} });
+    await host.ping();
+    const { client: asker, wire: slow } = await d.recorded({ room, as: { lobby: true }, via: 'vestibule', port, name: 'asker' });
+    slow.keepBack();
+    const joined = asker.join(room, { nick: 'late' });
+    await slow.up.message('the join', (text) => text.includes(`${room}/late`));
+    host.raw(`<iq xmlns='jabber:client' type='set' id='off' to='${room}'>${formSubmit({ 'muc#roomconfig_membersonly': '0' })}</iq>`);
+    await (await d.guest(undefined, 'barrier', { via: 'vestibule', port })).ping();
+    const isForm = (text) => text.includes("id='off'");
+    assert.ok(!wire.up.messages.some(isForm), 'the form overtakes the join');
+    slow.release();
+    assert.ok(!(await joined).entered);
+    await host.waitFor('the answer', (el) => el.is('iq') && el.attrs.id === 'off');
   });
 
   it('a join sent again at an instance that knows nothing of the session', async () => {
-    const room = await d.room();
-    const { client: old } = await resumable({ room, as: {} });
-    await old.ping();
-    old.raw(`<a xmlns='${NS.sm}' h='${old.sm.inbound}'/>`);
-    await assertCounts(old);
-    await old.drop();
-    const join = joinStanza(room, { nick: old.nick, name: 'late' });
-    old.sm.outbound++;
-    old.sm.unacked.push(join);
-    const { client, wire } = await resumeElsewhere(old, { room, as: {} });
-    await client.waitFor('itself in the room', of.selfPresence(`${room}/${client.nick}`));
-    assert.ok(wire.up.messages.some(standIn), 'his address was asked for');
+    const { client, room } = await uneven(await elsewhere());
     await second.waitForLog(new RegExp(`join .*room=${room}`));
     await client.ping(); // stays at Vestibule, and the counts are the same again
     client.raw(`<a xmlns='${NS.sm}' h='${client.sm.inbound}'/>`);
@@ -220,13 +270,52 @@ scenario('stream-management', { recorder: true, expect: [/why=(PROSODY_LOST|BAD_
   });
 });
 
+// Nothing we know is left: whatever differed by one at that moment is lost, or comes twice.
+scenario('a crash while Prosody is silent', { recorder: true, expect: [/./] }, (d, it) => {
+  it('loses nothing, and doubles nothing', async () => {
+    const missing = `nowhere@${d.muc}`;
+    const lobby = { room: missing, as: { lobby: true } };
+    const { client, wire } = await d.recorded(lobby);
+    const { client: clock, wire: clockWire } = await d.recorded(lobby);
+    const friend = await d.connect({ via: 'prosody' });
+    const say = (...texts) => {
+      for (const text of texts) friend.raw(`<message xmlns='jabber:client' type='chat' to='${client.jid}'><body>${text}</body></message>`);
+      return friend.ping();
+    };
+    await client.enableResumption();
+    await client.ping();
+    wire.holdUp();
+    clockWire.holdUp();
+    client.raw(joinStanza(missing, { nick: 'me' }));
+    await clock.join(missing, { nick: 'clock' }); // a second later
+    await say('one', 'two');
+    await client.waitFor('two', (el) => el.getChildText('body') === 'two');
+    await d.vestibule.kill();
+    wire.prosody.destroy();
+    await client.closed;
+    await say('three', 'four', 'five');
+    await d.vestibule.start();
+    const back = await d.connect({ resumes: client, ...lobby });
+    await back.waitFor('the refusal', (el) => el.is('presence') && el.attrs.type === 'error');
+    await back.ping();
+    const got = [...client.received, ...back.received].map(({ el }) => (el.is('presence') ? 'refused' : el.getChildText('body'))).filter(Boolean);
+    assert.deepEqual(got, ['one', 'two', 'three', 'four', 'five', 'refused']);
+    back.raw(`<r xmlns='${NS.sm}'/>`);
+    assert.equal(Number((await back.waitFor('an acknowledgement', of.named('a', NS.sm))).attrs.h), back.sm.outbound);
+  });
+});
+
 // Who is suspended counts as well, so anybody can fill the table: that must cost nobody his session.
 scenario('more sessions than are remembered', {
   config: { limits: { connections: 3 } }, expect: [/no room to remember a resumable session/],
 }, (d, it) => {
   it('one too many is resumed like one from elsewhere', async () => {
     const room = await d.room();
-    for (let i = 0; i < 3; i++) await (await (await d.guest()).enableResumption()).drop();
+    for (let i = 0; i < 3; i++) {
+      const one = await (await d.plain(room)).enableResumption();
+      await one.enter(room);
+      await one.drop();
+    }
     const old = await (await d.plain(room)).enableResumption();
     await d.vestibule.waitForLog(/no room to remember/);
     await old.enter(room);
@@ -241,5 +330,22 @@ scenario('more sessions than are remembered', {
     client.raw(`<r xmlns='${NS.sm}'/>`);
     const ack = await client.waitFor('an acknowledgement', of.named('a', NS.sm));
     assert.equal(Number(ack.attrs.h), client.sm.outbound);
+  });
+});
+
+scenario('a flood of sessions to be resumed', { config: { limits: { connections: 5 } } }, (d, it) => {
+  it('takes no place from one who waits', async () => {
+    const room = await d.room();
+    for (let i = 0; i < 8; i++) await (await (await d.guest()).enableResumption()).drop();
+    const old = await (await d.asker(room)).enableResumption();
+    await old.enterLobby(room);
+    await (await d.focus()).leaveRoom(room);
+    const from = d.vestibule.lines.length;
+    await old.drop();
+    await d.vestibule.waitForLog(/stream ended why=CLIENT_/, { from });
+    for (let i = 0; i < 8; i++) await (await (await d.guest()).enableResumption()).drop();
+    const client = await d.connect({ room, as: { lobby: true }, resumes: old });
+    await client.ping();
+    assert.ok(!client.heard((el) => el.is('presence') && el.attrs.type === 'unavailable'), 'the lobby closed on him');
   });
 });
