@@ -44,6 +44,15 @@ struct conn *conn_new(struct loop *loop)
     return c;
 }
 
+void conn_set_deadline(struct conn *c, int64_t deadline)
+{
+    struct conn_list *list = loop_conns(c->loop);
+
+    c->deadline = deadline;
+    if (deadline < list->soonest)
+        list->soonest = deadline;
+}
+
 static void conn_free(struct conn *c)
 {
     assert(!c->wsi);
@@ -161,7 +170,7 @@ static void end_tls(struct conn *c)
 static void linger(struct conn *c)
 {
     c->ending = CONN_LINGERS;
-    c->deadline = loop_now(c->loop) + LINGER_LIMIT_MS;
+    conn_set_deadline(c, loop_now(c->loop) + LINGER_LIMIT_MS);
     conn_resume(c);
     if (!c->tls)
         shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
@@ -402,7 +411,7 @@ static void close_as(struct conn *c, enum conn_ending ending)
     c->callbacks = NULL;
     if (c->ending == CONN_STAYS) {
         c->ending = c->is_open ? ending : CONN_CLOSES_NOW;
-        c->deadline = loop_now(c->loop) + FLUSH_LIMIT_MS;
+        conn_set_deadline(c, loop_now(c->loop) + FLUSH_LIMIT_MS);
     }
     loop_defer(c->loop, &c->flush);
 }
@@ -426,7 +435,7 @@ void conn_abort(struct conn *c)
 
 void conn_expire(struct conn *c, int64_t after_ms)
 {
-    c->deadline = after_ms == CONN_NEVER ? INT64_MAX : loop_now(c->loop) + after_ms;
+    conn_set_deadline(c, after_ms == CONN_NEVER ? INT64_MAX : loop_now(c->loop) + after_ms);
 }
 
 int64_t conn_deadline(const struct conn *c)
@@ -436,15 +445,25 @@ int64_t conn_deadline(const struct conn *c)
 
 void conns_tick(struct loop *loop, int64_t now)
 {
-    for (struct conn *c = loop_conns(loop)->first; c; c = c->next) {
-        if (c->deadline > now)
+    struct conn_list *list = loop_conns(loop);
+    int64_t soonest = INT64_MAX;
+
+    if (now < list->soonest)
+        return;
+    list->soonest = INT64_MAX; /* what is set meanwhile counts as well */
+    for (struct conn *c = list->first; c; c = c->next) {
+        if (c->deadline > now) {
+            soonest = c->deadline < soonest ? c->deadline : soonest;
             continue;
+        }
         c->deadline = INT64_MAX;
         if (c->ending == CONN_STAYS)
             conn_lose(c, c->is_open ? "the peer did not answer in time" : "no connection in time");
         else
             conn_abort(c);
     }
+    if (soonest < list->soonest)
+        list->soonest = soonest;
 }
 
 void conn_peer(const struct conn *c, char *ret)

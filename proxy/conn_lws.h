@@ -46,6 +46,7 @@ struct conn {
 struct conn_list {
     struct conn *first;
     size_t len;
+    int64_t soonest; /* no deadline is before it: conns_tick looks at none of them until then */
 };
 
 /* The libwebsockets protocols of the conns' vhost. */
@@ -55,6 +56,8 @@ struct conn *conn_new(struct loop *loop);
 /* Outgoing: the socket is connected. */
 void conn_connected(struct conn *c);
 void conn_set_address(struct conn *c, const struct sockaddr_storage *address);
+/* The only way to set a deadline; INT64_MAX: none. */
+void conn_set_deadline(struct conn *c, int64_t deadline);
 /* Ten times a second: deadlines of connecting and of closing. */
 void conns_tick(struct loop *loop, int64_t now);
 /* The end of this connect attempt: tries the next address, or tells the owner. */

@@ -242,7 +242,7 @@ struct conn *conn_connect(struct loop *loop, const struct conn_target *target, i
     k->conn = c;
     c->connecting = k;
     c->is_outgoing = true;
-    c->deadline = loop_now(loop) + timeout_ms;
+    conn_set_deadline(c, loop_now(loop) + timeout_ms);
     conn_set_owner(c, callbacks, owner);
     if (!begin(c, k))
         conn_lose(c, "the name cannot be resolved");
