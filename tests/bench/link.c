@@ -127,6 +127,16 @@ void link_flush(struct link *l)
         ask(l, EPOLL_CTL_MOD, false);
 }
 
+/* A server says goodbye too before it closes (RFC 6455 section 5.5.1), as Prosody does. */
+static void end_politely(struct link *l)
+{
+    if (l->role == WS_SERVER) {
+        ws_encode_close(&l->out, 1000, NULL, 0, NULL);
+        link_flush(l);
+    }
+    lose(l); /* another may be in its place already */
+}
+
 static void frames(struct link *l, uint8_t *data, size_t len)
 {
     while (len > 0 && !l->is_lost) {
@@ -139,7 +149,7 @@ static void frames(struct link *l, uint8_t *data, size_t len)
         if (what == WS_TEXT) {
             l->events->message(l, out.data, out.len);
         } else if (what == WS_CLOSE || what == WS_FAIL) {
-            lose(l); /* another may be in its place already */
+            end_politely(l);
             return;
         }
     }
