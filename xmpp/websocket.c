@@ -24,18 +24,28 @@
 static void mask_bytes(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4],
                        uint64_t at)
 {
-    uint8_t turned[8];
-    for (size_t i = 0; i < sizeof(turned); i++)
-        turned[i] = mask[(at + i) & 3];
-    uint64_t wide;
-    memcpy(&wide, turned, sizeof(wide));
-
+    typedef uint8_t wide __attribute__((vector_size(16)));
+    const uint8_t turned[4] = {mask[at & 3], mask[(at + 1) & 3], mask[(at + 2) & 3],
+                               mask[(at + 3) & 3]};
+    const wide all = {turned[0], turned[1], turned[2], turned[3], turned[0], turned[1],
+                      turned[2], turned[3], turned[0], turned[1], turned[2], turned[3],
+                      turned[0], turned[1], turned[2], turned[3]};
+    uint64_t half;
     size_t i = 0;
-    for (; len - i >= 8; i += 8) {
-        uint64_t word;
-        memcpy(&word, from + i, sizeof(word));
-        word ^= wide;
-        memcpy(to + i, &word, sizeof(word));
+
+    memcpy(&half, &all, sizeof(half));
+    for (size_t end = len & ~(2 * sizeof(wide) - 1); i < end; i += 2 * sizeof(wide)) {
+        wide bytes[2];
+        memcpy(bytes, from + i, sizeof(bytes));
+        bytes[0] ^= all;
+        bytes[1] ^= all;
+        memcpy(to + i, bytes, sizeof(bytes));
+    }
+    for (; len - i >= sizeof(half); i += sizeof(half)) {
+        uint64_t bytes;
+        memcpy(&bytes, from + i, sizeof(bytes));
+        bytes ^= half;
+        memcpy(to + i, &bytes, sizeof(bytes));
     }
     for (; i < len; i++)
         to[i] = from[i] ^ turned[i & 3];
@@ -257,7 +267,12 @@ static enum ws_event take_header(struct ws_decoder *d, const uint8_t *data, size
     size_t used = 0;
 
     while (d->header_len < d->header_need && used < len) {
-        d->header[d->header_len++] = data[used++];
+        size_t missing = d->header_need - d->header_len;
+        size_t part = len - used < missing ? len - used : missing;
+
+        memcpy(d->header + d->header_len, data + used, part);
+        d->header_len += part;
+        used += part;
         *ret_used = used;
         if (d->header_len == 2 && begin_header(d, ret) == WS_FAIL)
             return WS_FAIL;
@@ -338,14 +353,14 @@ void ws_encode(struct buf *out, enum ws_opcode opcode, const char *data, size_t 
     /* All or nothing: half a frame in out would be worse than none. */
     if (!buf_reserve(out, header_len + len))
         return;
-    buf_add(out, header, header_len);
-    if (mask != NULL) {
+    memcpy(out->data + out->len, header, header_len);
+    out->len += header_len;
+    if (mask != NULL)
         mask_bytes((uint8_t *)out->data + out->len, (const uint8_t *)data, len, mask, 0);
-        out->len += len;
-        out->data[out->len] = '\0';
-    } else {
-        buf_add(out, data, len);
-    }
+    else if (len > 0)
+        memcpy(out->data + out->len, data, len);
+    out->len += len;
+    out->data[out->len] = '\0';
 }
 
 void ws_encode_close(struct buf *out, uint16_t code, const char *reason, size_t reason_len,
