@@ -41,15 +41,15 @@ static bool same(struct slice a, struct slice b)
     return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
 }
 
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+/* What may stand in a name, and what it may begin with. */
+enum { IN_NAME = 1, BEGINS_NAME = 2 };
 
-static bool is_in_name(char c)
-{
-    return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.';
-}
+#define LETTER (IN_NAME | BEGINS_NAME)
+static const unsigned char name_class[256] = {
+    ['a' ... 'z'] = LETTER,  ['A' ... 'Z'] = LETTER, ['_'] = LETTER,
+    ['0' ... '9'] = IN_NAME, ['-'] = IN_NAME,        ['.'] = IN_NAME,
+};
+#undef LETTER
 
 static bool is_space(char c)
 {
@@ -73,13 +73,14 @@ static bool take(struct plain *p, const char *text)
 
 static bool take_name(struct plain *p, struct slice *ret)
 {
-    const char *from = p->at;
+    const char *from = p->at, *at = from, *end = p->end;
 
-    if (from == p->end || !is_letter(*from))
+    if (at == end || !(name_class[(unsigned char)*at] & BEGINS_NAME))
         return false;
-    while (p->at < p->end && is_in_name(*p->at))
-        p->at++;
-    *ret = (struct slice){from, (size_t)(p->at - from)};
+    while (at < end && name_class[(unsigned char)*at])
+        at++;
+    p->at = at;
+    *ret = (struct slice){from, (size_t)(at - from)};
     return ret->len <= NAME_MAX_LEN;
 }
 
@@ -140,9 +141,9 @@ static bool declares(struct plain *p, struct slice value)
 {
     static const char reserved[] = "http://www.w3.org/";
 
-    if (p->depth == 0 && !slice_is(value, NS_CLIENT))
-        return false;
     p->spelled += value.len;
+    if (p->depth == 0)
+        return ++p->declarations <= DECLARATIONS_MAX && slice_is(value, NS_CLIENT);
     return ++p->declarations <= DECLARATIONS_MAX && value.len > 0 &&
            find_stop(value.at, value.len, " &>") == value.len &&
            (value.len < strlen(reserved) || memcmp(value.at, reserved, strlen(reserved)) != 0);
@@ -223,9 +224,12 @@ static bool take_end(struct plain *p)
 {
     struct slice name;
 
-    if (!take_name(p, &name) || p->depth == 0 || !same(name, p->open[p->depth - 1]))
+    if (p->depth == 0)
         return false;
-    p->depth--;
+    name = p->open[--p->depth]; /* a longer one does not end there */
+    if (left(p) < name.len || memcmp(p->at, name.at, name.len) != 0)
+        return false;
+    p->at += name.len;
     while (p->at < p->end && is_space(*p->at))
         p->at++;
     return take(p, ">");

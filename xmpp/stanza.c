@@ -112,7 +112,7 @@ enum stanza_kind stanza_peek(const char *msg, size_t len)
     if (len == 0 || *at++ != '<')
         return STANZA_UNQUALIFIED;
     struct slice name = {at, 0};
-    while (at < end && !is_space(*at) && *at != '>' && *at != '/')
+    while (at < end && (*at > '>' || (!is_space(*at) && *at != '>' && *at != '/')))
         at++;
     name.len = (size_t)(at - name.at);
     size_t prefix_len = sizeof(prefix) - 1;
