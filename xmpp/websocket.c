@@ -24,16 +24,15 @@
 static void mask_bytes(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4],
                        uint64_t at)
 {
-    typedef uint8_t wide __attribute__((vector_size(16)));
+    typedef uint64_t wide __attribute__((vector_size(16)));
     const uint8_t turned[4] = {mask[at & 3], mask[(at + 1) & 3], mask[(at + 2) & 3],
                                mask[(at + 3) & 3]};
-    const wide all = {turned[0], turned[1], turned[2], turned[3], turned[0], turned[1],
-                      turned[2], turned[3], turned[0], turned[1], turned[2], turned[3],
-                      turned[0], turned[1], turned[2], turned[3]};
-    uint64_t half;
+    uint32_t quarter;
     size_t i = 0;
 
-    memcpy(&half, &all, sizeof(half));
+    memcpy(&quarter, turned, sizeof(quarter));
+    const uint64_t half = quarter * UINT64_C(0x100000001);
+    const wide all = {half, half};
     for (size_t end = len & ~(2 * sizeof(wide) - 1); i < end; i += 2 * sizeof(wide)) {
         wide bytes[2];
         memcpy(bytes, from + i, sizeof(bytes));
