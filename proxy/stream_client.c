@@ -232,7 +232,8 @@ void stream_client_message(struct stream *s, const char *data, size_t len)
         stream_forward(s, data, len);
         return;
     }
-    result = parser_read(s->proxy->parser, data, len, &limits, &e);
+    e = parser_read_plain(s->proxy->parser, data, len, &limits);
+    result = e ? PARSE_OK : parser_read(s->proxy->parser, data, len, &limits, &e);
     if (result != PARSE_OK) {
         stream_end(s, refusals[result], parse_result_text(result));
         return;
