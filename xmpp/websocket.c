@@ -19,35 +19,46 @@
 
 /* ---- bytes ---- */
 
+typedef uint64_t wide __attribute__((vector_size(16)));
+
+static void mask_wide(uint8_t *to, const uint8_t *from, wide mask)
+{
+    wide bytes;
+
+    memcpy(&bytes, from, sizeof(bytes));
+    bytes ^= mask;
+    memcpy(to, &bytes, sizeof(bytes));
+}
+
 /* XORs len bytes of from with the mask into to (which may be from); the first byte meets mask[at &
  * 3]. */
 static void mask_bytes(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4],
                        uint64_t at)
 {
-    typedef uint64_t wide __attribute__((vector_size(16)));
     const uint8_t turned[4] = {mask[at & 3], mask[(at + 1) & 3], mask[(at + 2) & 3],
                                mask[(at + 3) & 3]};
-    uint32_t quarter;
+    uint32_t quarter, bytes;
     size_t i = 0;
 
     memcpy(&quarter, turned, sizeof(quarter));
     const uint64_t half = quarter * UINT64_C(0x100000001);
     const wide all = {half, half};
-    for (size_t end = len & ~(2 * sizeof(wide) - 1); i < end; i += 2 * sizeof(wide)) {
-        wide bytes[2];
-        memcpy(bytes, from + i, sizeof(bytes));
-        bytes[0] ^= all;
-        bytes[1] ^= all;
-        memcpy(to + i, bytes, sizeof(bytes));
+
+    for (size_t end = len & ~(size_t)31; i < end; i += 32) {
+        mask_wide(to + i, from + i, all);
+        mask_wide(to + i + 16, from + i + 16, all);
     }
-    for (; len - i >= sizeof(half); i += sizeof(half)) {
-        uint64_t bytes;
+    if (len & 16) {
+        mask_wide(to + i, from + i, all);
+        i += 16;
+    }
+    for (size_t end = len & ~(size_t)3; i < end; i += 4) {
         memcpy(&bytes, from + i, sizeof(bytes));
-        bytes ^= half;
+        bytes ^= quarter;
         memcpy(to + i, &bytes, sizeof(bytes));
     }
     for (; i < len; i++)
-        to[i] = from[i] ^ turned[i & 3];
+        to[i] = from[i] ^ mask[(at + i) & 3];
 }
 
 static uint64_t read_number(const uint8_t *p, size_t size)
