@@ -1,14 +1,23 @@
 /*
  * Parked carriers. They are never more than the sockets that were open at a time, as each new
- * socket takes one of them first.
+ * socket takes one of them first; but to come into being it needs a descriptor of its own for a
+ * moment, so that where these may run out nothing is parked.
+ *
+ * What this rests on: events are asked of a carrier's socket only for reading (for writing where it
+ * is not sound), all that is read is consumed, and libuv forgets a descriptor at once when it is
+ * stopped.
  */
 #include "proxy/carrier.h"
 
 #include "proxy/conn_lws.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* For files that are no conns, and for sockets that come while others are parked. */
+#define OTHER_FILES 64
 
 static void end(struct lws *wsi)
 {
@@ -63,11 +72,23 @@ struct lws *carrier_take(struct loop *loop, int fd, void *conn)
     return adopt(loop, fd, conn);
 }
 
-static bool park(struct carriers *carriers, struct lws *wsi)
+/* The limit is that of the start: later it must not change (proxy_set_file_limit). */
+static bool has_files_to_spare(struct loop *loop)
 {
+    struct carriers *carriers = loop_carriers(loop);
+    struct rlimit limit;
+
+    if (carriers->files == 0)
+        carriers->files = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1;
+    return loop_conns_len(loop) + carriers->len + OTHER_FILES < carriers->files;
+}
+
+static bool park(struct loop *loop, struct lws *wsi)
+{
+    struct carriers *carriers = loop_carriers(loop);
     int own = lws_get_socket_fd(wsi);
 
-    if (carriers->len == CARRIERS_MAX)
+    if (carriers->len == CARRIERS_MAX || !has_files_to_spare(loop))
         return false;
     if (carriers->blank < 0)
         carriers->blank = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -83,7 +104,7 @@ static bool park(struct carriers *carriers, struct lws *wsi)
 
 void carrier_leave(struct loop *loop, struct lws *wsi, bool is_sound)
 {
-    if (!is_sound || lws_partial_buffered(wsi) || !park(loop_carriers(loop), wsi))
+    if (!is_sound || lws_partial_buffered(wsi) || !park(loop, wsi))
         end(wsi);
 }
 

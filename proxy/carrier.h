@@ -20,6 +20,7 @@ struct carriers {
     struct lws_vhost *vhost; /* of every conn; NULL until the first */
     struct lws *parked[CARRIERS_MAX];
     size_t len;
+    size_t files; /* that may be open; 0: not known yet */
     int blank; /* what stands behind a parked one's descriptor: nothing ever comes there */
 };
 

@@ -8,11 +8,11 @@
 #include "proxy/conn_tls.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -176,11 +176,15 @@ static void linger(struct conn *c)
         shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
 }
 
-/* What is written now goes out with the end of the connection, in one packet. */
+/* What is written now goes out with the end of the connection, in one packet. Not where the peer's
+ * bytes are not all read: the kernel then ends the connection by a reset, and what it still holds
+ * is lost. */
 static void hold_last(struct conn *c)
 {
-    if (!c->is_unix && !c->tls && c->out.len > 0)
-        setsockopt(lws_get_socket_fd(c->wsi), IPPROTO_TCP, TCP_CORK, &(int){1}, sizeof(int));
+    int fd = lws_get_socket_fd(c->wsi), unread = 0;
+
+    if (!c->is_unix && !c->tls && c->out.len > 0 && ioctl(fd, SIOCINQ, &unread) == 0 && unread == 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_CORK, &(int){1}, sizeof(int));
 }
 
 static size_t waiting(const struct conn *c)
@@ -466,27 +470,6 @@ void conns_tick(struct loop *loop, int64_t now)
         list->soonest = soonest;
 }
 
-void conn_peer(const struct conn *c, char *ret)
-{
-    char text[INET6_ADDRSTRLEN] = "";
-    bool is_v4 = IN6_IS_ADDR_V4MAPPED(&c->address);
-
-    if (c->is_unix) {
-        snprintf(ret, CONN_PEER_MAX, "unix");
-        return;
-    }
-    inet_ntop(is_v4 ? AF_INET : AF_INET6, c->address.s6_addr + (is_v4 ? 12 : 0), text, sizeof text);
-    snprintf(ret, CONN_PEER_MAX, is_v4 ? "%s:%u" : "[%s]:%u", text, c->port);
-}
-
-bool conn_peer_address(const struct conn *c, struct in6_addr *ret)
-{
-    if (c->is_unix)
-        return false;
-    *ret = c->address;
-    return true;
-}
-
 int64_t conn_last_activity(const struct conn *c)
 {
     return c->last_activity;
@@ -495,12 +478,6 @@ int64_t conn_last_activity(const struct conn *c)
 bool conn_is_tls(const struct conn *c)
 {
     return c->tls != NULL;
-}
-
-bool conn_is_loopback(const struct conn *c)
-{
-    return c->is_unix || IN6_IS_ADDR_LOOPBACK(&c->address) ||
-           (IN6_IS_ADDR_V4MAPPED(&c->address) && c->address.s6_addr[12] == 127);
 }
 
 struct loop *conn_loop(const struct conn *c)

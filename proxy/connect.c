@@ -37,23 +37,6 @@ static void connecting_free(struct connecting *k)
     free(k);
 }
 
-void conn_set_address(struct conn *c, const struct sockaddr_storage *address)
-{
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-
-    c->is_unix = address->ss_family == AF_UNIX;
-    memset(&c->address, 0, sizeof c->address);
-    if (address->ss_family == AF_INET) {
-        memset((uint8_t *)&c->address + 10, 0xff, 2);
-        memcpy((uint8_t *)&c->address + 12, &v4->sin_addr, 4);
-        c->port = ntohs(v4->sin_port);
-    } else if (address->ss_family == AF_INET6) {
-        c->address = v6->sin6_addr;
-        c->port = ntohs(v6->sin6_port);
-    }
-}
-
 static socklen_t address_in(const struct connecting *k, const char *text,
                             struct sockaddr_storage *ret)
 {

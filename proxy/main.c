@@ -137,6 +137,7 @@ void proxy_set_file_limit(const struct config *config, bool is_start)
     const rlim_t needed = (rlim_t)connections * 2 + 64, wanted = listener_files_wanted(config);
     const rlim_t ample = wanted + connections / 4 + 256;
     struct rlimit limit;
+    rlim_t due;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
@@ -145,13 +146,15 @@ void proxy_set_file_limit(const struct config *config, bool is_start)
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
             return;
     }
-    if (limit.rlim_cur < needed)
+    /* What a restart would give, a reload misses. */
+    due = !is_start && limit.rlim_max >= wanted ? wanted : needed;
+    if (limit.rlim_cur < due)
         log_line(LOG_LEVEL_WARN, TAG,
                  "only %llu files may be open, limits.connections (%u) needs %llu: %s",
-                 (unsigned long long)limit.rlim_cur, connections, (unsigned long long)needed,
-                 is_start                   ? "raise LimitNOFILE or ulimit -n"
-                 : limit.rlim_max >= needed ? "restart"
-                                            : "raise LimitNOFILE or ulimit -n, and restart");
+                 (unsigned long long)limit.rlim_cur, connections, (unsigned long long)due,
+                 is_start                ? "raise LimitNOFILE or ulimit -n"
+                 : limit.rlim_max >= due ? "restart"
+                                         : "raise LimitNOFILE or ulimit -n, and restart");
 }
 
 bool proxy_load_upstream_tls(const struct config *config, struct ssl_ctx_st **ret)

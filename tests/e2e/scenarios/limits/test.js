@@ -6,11 +6,23 @@ const fs = require('node:fs');
 const net = require('node:net');
 const { scenario } = require('../../lib/scenario');
 const { timed, within } = require('../../lib/wait');
+const { request } = require('../../lib/http');
 const { frame, writeBytes, OP } = require('../../lib/frame');
 const { NS, of } = require('../../lib/stanza');
 
 const streamError = (condition) => (el) => el.getName() === 'error' && el.getNS() === NS.streams && el.getChild(condition);
 const refusal = (promise) => promise.then(() => null, (error) => error.status);
+
+// What the answer to the text begins with; '' when the connection ends without one.
+function firstLine(d, text) {
+  const socket = net.connect({ host: '127.0.0.1', port: d.ports.vestibule });
+  return new Promise((resolve) => {
+    socket.once('data', (data) => resolve(data.toString('latin1').split('\r\n')[0]));
+    socket.once('close', () => resolve(''));
+    socket.on('error', () => {});
+    socket.write(text);
+  }).finally(() => socket.destroy());
+}
 
 scenario('limits.connections', {
   config: { limits: { connections: 3 } }, expect: [/limits\.connections \(3\) is reached/],
@@ -20,6 +32,8 @@ scenario('limits.connections', {
     for (let i = 0; i < 3; i++) clients.push(await d.guest());
     for (const via of ['vestibule', 'nginx', 'nginx']) assert.equal(await refusal(d.socket({ via })), 503);
     assert.equal((await d.get({ via: 'vestibule' })).status, 503, 'a plain request is a connection too');
+    const head = request({ target: '/xmpp-websocket', host: d.domain, isUpgrade: true });
+    assert.match(await firstLine(d, head + 'x'.repeat(4e6)), / 503 /, 'he is told though not all he sends is read');
     for (const client of clients) await client.ping();
     assert.equal(d.vestibule.lines.filter((line) => /limits\.connections \(/.test(line)).length, 1, 'said once');
     const ended = d.vestibule.waitForLog(/stream ended/);
@@ -33,6 +47,31 @@ scenario('the limit of open files', { config: { limits: { connections: 100 } } }
   it('is no higher than is needed, whatever it was at the start', () => {
     const [, soft, hard] = /Max open files\s+(\d+)\s+(\d+)/.exec(fs.readFileSync(`/proc/${d.vestibule.program.pid}/limits`, 'utf8'));
     assert.ok(soft >= Math.min(264, hard) && soft < 1024, soft);
+  });
+});
+
+scenario('fewer open files than limits.connections needs', {
+  isServed: false, config: { limits: { connections: 1000, handshake_timeout: '1s' } },
+  expect: [/only 120 files may be open/],
+}, (d, it) => {
+  const silent = async () => {
+    const socket = net.connect({ host: '127.0.0.1', port: d.ports.vestibule, allowHalfOpen: true });
+    socket.on('error', () => {}).resume();
+    await new Promise((resolve) => socket.once('connect', resolve));
+    return socket;
+  };
+  const isPutOut = (socket) => new Promise((resolve) => socket.once('end', resolve).once('close', resolve));
+
+  it('who took them all and was put out leaves them to those who come after', async () => {
+    await d.vestibule.stop(d.options.expect);
+    d.vestibule.wrapper = ['sh', '-c', 'ulimit -n 120; exec "$@"', 'sh'];
+    await d.vestibule.start();
+    await isPutOut(await silent());
+    const many = await Promise.all(Array.from({ length: 150 }, silent));
+    await within(20000, 'the silent to be put out', isPutOut(many[0]));
+    for (const socket of many) socket.destroy();
+    for (let i = 0; i < 10; i++) await (await d.guest()).close();
+    d.vestibule.wrapper = undefined;
   });
 });
 
