@@ -10,7 +10,14 @@ const SMALL_QUARANTINE = {
 };
 
 const residentKiB = (pid) => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
-const openFiles = (pid) => fs.readdirSync(`/proc/${pid}/fd`).length;
+// What stands behind descriptors: those that wait for another socket (proxy/carrier.h) share one thing.
+const openFiles = (pid) => new Set(fs.readdirSync(`/proc/${pid}/fd`).map((fd) => {
+  try {
+    return fs.readlinkSync(`/proc/${pid}/fd/${fd}`);
+  } catch {
+    return undefined; // closed meanwhile
+  }
+})).size;
 
 // Processor time it took so far, in ms.
 function processorMs(pid) {

@@ -38,7 +38,7 @@ class Churn {
     });
     await this.d.start();
     this.pid = this.d.vestibule.program.pid;
-    this.files = openFiles(this.pid);
+    this.files = openFiles(this.pid) + 1; // and what stands behind the descriptors that are kept
     this.focus = await this.d.focus();
     this.generation = 0;
     [this.former, this.rooms] = [[], await this.#openRooms()];

@@ -25,7 +25,7 @@ after(async () => {
   fs.rmSync(folder, { recursive: true, force: true });
 });
 
-scenario('under systemd', { env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '600000' }, expect: [/\[reload\]|lobby\.clams|until then no room is kept|-rooms (cannot|was moved)|not logged in/] }, (d, it) => {
+scenario('under systemd', { env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '600000' }, expect: [/\[reload\]|lobby\.clams|until then no room is kept|-rooms (cannot|was moved)|state\.db was moved or removed|not logged in/] }, (d, it) => {
   it('READY once it listens, and the watchdog is fed', async () => {
     await systemd.waitForLine(/^READY=1/);
     const fed = () => systemd.lines.filter((line) => line === 'WATCHDOG=1').length;
