@@ -232,8 +232,7 @@ void stream_client_message(struct stream *s, const char *data, size_t len)
         stream_forward(s, data, len);
         return;
     }
-    e = parser_read_plain(s->proxy->parser, data, len, &limits);
-    result = e ? PARSE_OK : parser_read(s->proxy->parser, data, len, &limits, &e);
+    result = parser_read(s->proxy->parser, data, len, &limits, &e);
     if (result != PARSE_OK) {
         stream_end(s, refusals[result], parse_result_text(result));
         return;

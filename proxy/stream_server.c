@@ -16,9 +16,9 @@ const struct element *stream_parse_server(struct stream *s, const char *data, si
 {
     const struct parse_limits limits = {
         .bytes = len, .depth = 256, .elements = 100000, .attributes = 256};
-    const struct element *e = parser_read_plain(s->proxy->parser, data, len, &limits);
+    const struct element *e = NULL;
 
-    if (e || parser_read(s->proxy->parser, data, len, &limits, &e) == PARSE_OK)
+    if (parser_read(s->proxy->parser, data, len, &limits, &e) == PARSE_OK)
         return e;
     log_line(LOG_LEVEL_DEBUG, s->tag, "a message of Prosody's could not be read; it is passed on");
     return NULL;

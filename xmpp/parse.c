@@ -12,7 +12,6 @@
 
 #include "xmpp/ns.h"
 #include "xmpp/parse_arena.h"
-#include "xmpp/parse_plain.h"
 #include "xmpp/parse_scan.h"
 
 #include <libxml/SAX2.h>
@@ -409,13 +408,6 @@ enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
     }
     *ret = &p->root->e;
     return PARSE_OK;
-}
-
-const struct element *parser_read_plain(struct parser *p, const char *msg, size_t len,
-                                        const struct parse_limits *limits)
-{
-    arena_reset(&p->arena);
-    return parse_plain_tree(msg, len, limits, &p->arena);
 }
 
 const char *parse_result_text(enum parse_result result)

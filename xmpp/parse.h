@@ -55,11 +55,6 @@ enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
                               const struct parse_limits *limits, const struct element **ret)
     __attribute__((warn_unused_result));
 
-/* The same for a stanza in plain spelling, at a fifth of the cost. NULL says nothing: parser_read
- * decides then. The tree is borrowed until the next call of either. */
-const struct element *parser_read_plain(struct parser *p, const char *msg, size_t len,
-                                        const struct parse_limits *limits);
-
 /* A fixed English phrase for a result. */
 const char *parse_result_text(enum parse_result result);
 

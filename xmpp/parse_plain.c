@@ -1,8 +1,7 @@
 /*
  * See parse_plain.h. What a newcomer gets wrong: this is no parser, and must not become one. It may
  * refuse whatever it likes, but what it accepts libxml2 and expat must both accept, as that one
- * stanza; the fuzz target parse holds it to that. Its tree is made of what needs no reading: a
- * value or text stands in it as in the message, or the message is not plain.
+ * stanza; the fuzz target parse holds it to that.
  */
 #include "xmpp/parse_plain.h"
 
@@ -18,26 +17,15 @@
 #define DECLARATIONS_MAX 64
 #define NAME_MAX_LEN 256
 
-#define XML_NAMESPACE "http://www.w3.org/XML/1998/namespace"
-
 struct slice {
     const char *at;
     size_t len;
-};
-
-struct node {
-    struct element e;
-    struct attribute *last_attribute;
-    struct node *last_child;
 };
 
 struct plain {
     const char *at, *end;
     const struct parse_limits *limits;
     struct slice open[DEPTH_MAX];
-    struct arena *arena;           /* for the tree; NULL: none is wanted */
-    struct node *nodes[DEPTH_MAX]; /* of open */
-    struct node *node;             /* whose tag is being read */
     size_t depth, elements, declarations;
     size_t spelled; /* as parse.c counts it, or more */
     enum stanza_kind kind;
@@ -109,81 +97,12 @@ static bool take_entity(struct plain *p)
            take(p, "&apos;");
 }
 
-/* --- The tree; each false when out of memory, and parser_read then says so --- */
-
-static const char *copy(struct plain *p, struct slice from)
-{
-    char *text = arena_alloc(p->arena, from.len + 1);
-
-    if (!text)
-        return NULL;
-    memcpy(text, from.at, from.len);
-    text[from.len] = '\0';
-    return text;
-}
-
-static bool add_node(struct plain *p, struct slice name)
-{
-    struct node *node = arena_alloc(p->arena, sizeof *node);
-
-    p->node = node;
-    if (!node)
-        return false;
-    *node = (struct node){.e = {.ns = "", .name = copy(p, name), .text = ""}};
-    if (p->depth > 0) {
-        struct node *parent = p->nodes[p->depth - 1];
-
-        node->e.ns = parent->e.ns;
-        node->e.parent = &parent->e;
-        if (parent->last_child)
-            parent->last_child->e.next = &node->e;
-        else
-            parent->e.first_child = &node->e;
-        parent->last_child = node;
-    }
-    return node->e.name != NULL;
-}
-
-static bool add_attribute(struct plain *p, struct slice name, struct slice value, bool is_language)
-{
-    struct attribute *a = arena_alloc(p->arena, sizeof *a);
-
-    if (!a)
-        return false;
-    *a = (struct attribute){.ns = is_language ? XML_NAMESPACE : "",
-                            .name = is_language ? "lang" : copy(p, name),
-                            .value = copy(p, value)};
-    if (p->node->last_attribute)
-        p->node->last_attribute->next = a;
-    else
-        p->node->e.attributes = a;
-    p->node->last_attribute = a;
-    return a->name && a->value;
-}
-
-/* One piece only: to join more is the other parser's. */
-static bool add_text(struct plain *p, struct slice text)
-{
-    struct element *e = &p->nodes[p->depth - 1]->e;
-
-    if (text.len == 0)
-        return true;
-    if (e->text[0])
-        return false;
-    e->text = copy(p, text);
-    return e->text != NULL;
-}
-
-/* --- What is read --- */
-
 /* What find_stop stopped at and neither ends the text nor begins something: an entity, white space,
  * a character of more than one byte. */
 static bool take_odd(struct plain *p)
 {
     size_t step = 1;
 
-    if (p->arena && (unsigned char)*p->at < 0x80)
-        return false;
     if (*p->at == '&')
         return take_entity(p);
     if ((unsigned char)*p->at >= 0x80)
@@ -237,7 +156,7 @@ static bool take_attribute(struct plain *p, struct slice *ret_name)
 
     if (is_language) {
         name = (struct slice){p->at - strlen("xml:lang"), strlen("xml:lang")};
-        p->spelled += strlen(XML_NAMESPACE);
+        p->spelled += strlen("http://www.w3.org/XML/1998/namespace");
     } else if (!take_name(p, &name)) {
         return false;
     }
@@ -245,9 +164,8 @@ static bool take_attribute(struct plain *p, struct slice *ret_name)
         return false;
     *ret_name = name;
     if (slice_is(name, "xmlns"))
-        return declares(p, value) && (!p->arena || (p->node->e.ns = copy(p, value)) != NULL);
-    return (is_language || !is_reserved(name)) &&
-           (!p->arena || add_attribute(p, name, value, is_language));
+        return declares(p, value);
+    return is_language || !is_reserved(name);
 }
 
 /* The attributes up to the end of the tag; no name twice. */
@@ -288,9 +206,9 @@ static bool take_start(struct plain *p)
 {
     struct slice name;
 
-    if (!take_name(p, &name) || is_reserved(name) || p->depth == DEPTH_MAX ||
-        (p->arena && !add_node(p, name)) || !take_attributes(p) ||
-        ++p->elements > p->limits->elements || p->depth + 1 > p->limits->depth)
+    if (!take_name(p, &name) || is_reserved(name) || !take_attributes(p) ||
+        ++p->elements > p->limits->elements || p->depth + 1 > p->limits->depth ||
+        p->depth == DEPTH_MAX)
         return false;
     if (p->depth == 0)
         p->kind = kind_of(name);
@@ -298,7 +216,6 @@ static bool take_start(struct plain *p)
         return false;
     if (take(p, "/>"))
         return true;
-    p->nodes[p->depth] = p->node;
     p->open[p->depth++] = name;
     return take(p, ">");
 }
@@ -328,7 +245,7 @@ static bool take_text(struct plain *p)
         if (p->at == p->end)
             return false;
         if (*p->at == '<')
-            return !p->arena || add_text(p, (struct slice){from, (size_t)(p->at - from)});
+            return true;
         if (*p->at == '>') {
             /* "]]>" is none of it (XML 1.0 section 2.4). */
             if (p->at - from >= 2 && p->at[-1] == ']' && p->at[-2] == ']')
@@ -340,43 +257,19 @@ static bool take_text(struct plain *p)
     }
 }
 
-static enum stanza_kind read_plain(struct plain *p, const char *msg, size_t len)
-{
-    if (len > p->limits->bytes)
-        return STANZA_OTHER;
-    p->at = msg;
-    p->end = msg + len;
-    p->depth = p->elements = p->declarations = p->spelled = 0;
-    p->node = NULL;
-    do {
-        if (!take(p, "<") || !(take(p, "/") ? take_end(p) : take_start(p)))
-            return STANZA_OTHER;
-    } while (p->depth > 0 && take_text(p));
-    return p->depth == 0 && p->at == p->end && p->spelled <= p->limits->bytes ? p->kind
-                                                                              : STANZA_OTHER;
-}
-
 enum stanza_kind parse_plain(const char *msg, size_t len, const struct parse_limits *limits)
 {
     struct plain p;
 
+    if (len > limits->bytes)
+        return STANZA_OTHER;
+    p.at = msg;
+    p.end = msg + len;
     p.limits = limits;
-    p.arena = NULL;
-    return read_plain(&p, msg, len);
-}
-
-const struct element *parse_plain_tree(const char *msg, size_t len,
-                                       const struct parse_limits *limits, struct arena *arena)
-{
-    struct plain p;
-    const struct element *e;
-
-    p.limits = limits;
-    p.arena = arena;
-    if (read_plain(&p, msg, len) == STANZA_OTHER ||
-        (limits->declarations && p.declarations > limits->declarations))
-        return NULL;
-    for (e = &p.node->e; e->parent; e = e->parent)
-        ;
-    return e;
+    p.depth = p.elements = p.declarations = p.spelled = 0;
+    do {
+        if (!take(&p, "<") || !(take(&p, "/") ? take_end(&p) : take_start(&p)))
+            return STANZA_OTHER;
+    } while (p.depth > 0 && take_text(&p));
+    return p.depth == 0 && p.at == p.end && p.spelled <= limits->bytes ? p.kind : STANZA_OTHER;
 }

@@ -4,7 +4,6 @@
  */
 #pragma once
 
-#include "xmpp/parse_arena.h"
 #include "xmpp/stanza.h"
 
 /* The kind of a <message/>, <presence/> or <iq/> of jabber:client that parser_read would accept, in
@@ -12,7 +11,3 @@
  * character references. So a namespace of its, or a value without those five, stands in msg as it is
  * (find_text). STANZA_OTHER says nothing: parser_read decides then. */
 enum stanza_kind parse_plain(const char *msg, size_t len, const struct parse_limits *limits);
-/* The tree of a message that parse_plain tells the kind of, where nothing in it needs reading: no
- * entity, no white space but blanks, no text in pieces. NULL says nothing: parser_read decides then. */
-const struct element *parse_plain_tree(const char *msg, size_t len,
-                                       const struct parse_limits *limits, struct arena *arena);
