@@ -209,7 +209,6 @@ struct room {
 
     /* Between instances (room_fence.c). */
     enum room_fence fence;
-    bool wishes;         /* asked for ALONE since: others share it no more, had or not */
     uint64_t changes;    /* its number when we last looked */
     bool is_fenced_off;  /* another instance is in the way: looked at again soon */
     int64_t alone_since; /* wished for and not had yet; NOT_WISHED */

@@ -27,6 +27,7 @@
 #define KEPT_MS 5000         /* how long an empty room may stay */
 #define KEPT_SHARED_MS 20000 /* and one that was handed over: its clients may be on their way back */
 #define DECOY_LATE_MS 2000
+#define DECOY_STREAM(client) (2 * CLIENTS + (client)) /* behind each client's two */
 #define SERVICE_UP(instance) (3 * CLIENTS + (instance))
 #define SERVICE_DOWN(instance) (3 * CLIENTS + INSTANCES + (instance))
 #define FOCUS_STREAM (3 * CLIENTS + 2 * INSTANCES)
@@ -107,7 +108,6 @@ struct message {
     enum request_kind request_kind;
     int persistent;
     unsigned subject, subject_generation;
-    bool is_taken; /* with REQUEST_GRANT: affiliation none */
     enum answer_status status;
     const char *condition;
     bool membersonly;
@@ -119,7 +119,6 @@ struct instance {
     unsigned index;
     struct rooms *rooms;
     enum room_fence fence[ROOMS];
-    bool wishes[ROOMS];
     bool waiting[ROOMS];
     int64_t hangs_since, hangs_until;
 };
@@ -179,7 +178,7 @@ static struct message *post(struct sim *sim, enum message_kind kind, unsigned st
 
 static void post_decoy(struct sim *sim, enum message_kind kind, unsigned client, unsigned late_ms)
 {
-    struct message *message = post(sim, kind, 2 * CLIENTS + 2 + client, late_ms);
+    struct message *message = post(sim, kind, DECOY_STREAM(client), late_ms);
 
     message->client = client;
     message->generation = sim->clients[client].generation;
@@ -400,10 +399,11 @@ static void serve_grant(struct sim *sim, const struct message *message)
     if (sim->clients[i].generation != message->subject_generation) {
         return;
     }
-    if (room->affiliations[i] == OWNER && room->promoted_at[i] < sim->now - 200) {
+    if (room->affiliations[i] == OWNER && message->affiliation != OWNER &&
+        room->promoted_at[i] < sim->now - 200) {
         fail_sim(sim, "an owner made a member", i, message->room);
     }
-    if (message->is_taken) {
+    if (message->affiliation == NONE) {
         if (room->inside[i] && room->membersonly) {
             fail_sim(sim, "put out by a membership taken back", i, message->room);
         }
@@ -413,10 +413,10 @@ static void serve_grant(struct sim *sim, const struct message *message)
         return;
     }
     sim->granted++;
-    room->affiliations[i] = MEMBER;
+    room->affiliations[i] = message->affiliation;
     room->is_on_trust[i] = !room->was_inside[i];
     if (room->inside[i]) {
-        post_down(sim, AT_ENTERED, i, message->room)->affiliation = MEMBER;
+        post_down(sim, AT_ENTERED, i, message->room)->affiliation = message->affiliation;
     }
 }
 

@@ -805,18 +805,18 @@ static const struct scenario scenarios[] = {
         {"free", ""},
         {"+20", "roles"},
         {"roles ann:member", "submit+"})},
-    {"joins wait for another that wishes to be alone, though some are on their way, and pass it too", STEPS(
+    {"joins wait for another that is next to be alone, though some are on their way, and pass it too", STEPS(
         {"up", ""},
         {"shared", ""},
         {"join ann guest", "ann>"},
-        {"wished", ""},
+        {"next", ""},
         {"join gus guest", ""},
         {"+1999", ""},
         {"+20", "gus>"})},
     {"and go on when it has changed its mind", STEPS(
         {"up", ""},
         {"join ann guest", "ann>"},
-        {"wished", ""},
+        {"next", ""},
         {"join gus guest", ""},
         {"free", ""},
         {"+20", "gus>"})},
