@@ -102,6 +102,7 @@ struct occupant {
     enum place place;
     int64_t until; /* with PLACE_DOOR */
     bool awaits_change; /* one that is known, whose 104 has not come to him yet */
+    bool was_there;     /* before Prosody was asked who is inside, for all we saw */
 };
 
 enum member_work {
@@ -129,6 +130,7 @@ struct person {
                            does not come */
     int64_t granted_at; /* when that was answered */
     int64_t queued_at;
+    int64_t listed_at; /* the turning_since of the last list he was in */
     unsigned inside;  /* occupants */
     unsigned waiting; /* held joins */
     char *bare_jid;

@@ -215,7 +215,7 @@ void fence_settle(struct room *room, bool is_changing)
         }
     } else if (is_changing || room->owner_sets > 0) {
         (void)alone(room); /* a moderator's change is under way whether or not */
-    } else if (room->fence == FENCE_NEXT && room->step == ROOM_IDLE &&
+    } else if (room->fence == FENCE_NEXT && room->step <= ROOM_ASKING &&
                room->alone_since != NOT_WISHED) {
         return; /* is wished for still */
     } else if (has_joins_on_way(room)) {

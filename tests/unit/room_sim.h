@@ -47,7 +47,7 @@ struct client {
     enum at at;
     unsigned room;
     uint64_t join;
-    int64_t joined_at, settled_at;
+    int64_t joined_at, known_at; /* what its join was settled by */
     bool suspended;
     bool owner_set; /* under way */
     bool was_in[ROOMS];
@@ -259,13 +259,28 @@ static void announce(struct sim *sim, unsigned index)
     }
 }
 
-static void set_membersonly(struct sim *sim, unsigned index, bool membersonly, bool by_us)
+/* One that hung goes on with what it knew before, and hears in one moment of all that happened. */
+static bool just_hung(const struct sim *sim, unsigned instance)
+{
+    int64_t until = sim->instances[instance].hangs_until;
+
+    return until > 0 && sim->now - until < LATE_MS + SERVICE_LATE_MS;
+}
+
+static int64_t known_at(const struct sim *sim, unsigned instance)
+{
+    return just_hung(sim, instance) ? sim->instances[instance].hangs_since : sim->now;
+}
+
+static void set_membersonly(struct sim *sim, unsigned index, bool membersonly,
+                            const struct message *by_us)
 {
     struct server_room *room = &sim->server[index];
 
     for (unsigned i = 0; i < CLIENTS; i++) {
         if (membersonly && !room->membersonly && room->inside[i] && room->affiliations[i] == NONE) {
-            if (by_us) {
+            if (by_us != NULL && (room->opened_at < sim->instances[by_us->instance].hangs_since ||
+                                  !just_hung(sim, by_us->instance))) {
                 fail_sim(sim, "thrown out by us", i, index);
             }
             room->inside[i] = false;
@@ -282,16 +297,6 @@ static void set_membersonly(struct sim *sim, unsigned index, bool membersonly, b
     room->membersonly = membersonly;
     announce(sim, index);
     someone_left(sim, index);
-}
-
-/* One that hung goes on with what it knew before. */
-static int64_t known_at(const struct sim *sim, const struct client *client)
-{
-    const struct instance *instance = &sim->instances[client->instance];
-
-    return client->settled_at - instance->hangs_until < LATE_MS + SERVICE_LATE_MS
-               ? instance->hangs_since
-               : client->settled_at;
 }
 
 static void serve_join(struct sim *sim, const struct message *message)
@@ -312,7 +317,7 @@ static void serve_join(struct sim *sim, const struct message *message)
     }
     /* Excused is what no proxy could have known: the room was made, or opened, just now. */
     if (must_wait && room->affiliations[i] == NONE &&
-        room->opened_at < known_at(sim, client) - 2 * (LATE_MS + SERVICE_LATE_MS)) {
+        room->opened_at < client->known_at - 2 * (LATE_MS + SERVICE_LATE_MS)) {
         fail_sim(sim, "inside without a lobby", i, message->room);
     }
     if (must_wait && room->is_on_trust[i]) {
@@ -337,7 +342,7 @@ static void serve_toggle(struct sim *sim, const struct message *message)
 
     if (room->exists && room->inside[message->client] &&
         room->affiliations[message->client] == OWNER) {
-        set_membersonly(sim, message->room, !room->membersonly, false);
+        set_membersonly(sim, message->room, !room->membersonly, NULL);
     }
     post_down(sim, AT_TOGGLED, message->client, message->room);
 }
@@ -400,7 +405,7 @@ static void serve_grant(struct sim *sim, const struct message *message)
         return;
     }
     if (room->affiliations[i] == OWNER && message->affiliation != OWNER &&
-        room->promoted_at[i] < sim->now - 200) {
+        room->promoted_at[i] < sim->now - 200 && !just_hung(sim, message->instance)) {
         fail_sim(sim, "an owner made a member", i, message->room);
     }
     if (message->affiliation == NONE) {
@@ -444,7 +449,7 @@ static const char *serve(struct sim *sim, const struct message *message, struct 
     case REQUEST_SUBMIT:
     case REQUEST_CREATE:
         room->persistent = room->persistent || message->persistent == 1;
-        set_membersonly(sim, message->room, true, true);
+        set_membersonly(sim, message->room, true, message);
         break;
     case REQUEST_DESTROY:
         for (unsigned i = 0; i < CLIENTS; i++) {

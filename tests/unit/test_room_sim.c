@@ -103,7 +103,7 @@ static void on_settle(void *ctx, uint64_t join, const struct room_verdict *verdi
         fail_sim(sim, "settled twice, or after its end", i, 0);
         return;
     }
-    sim->clients[i].settled_at = sim->now;
+    sim->clients[i].known_at = known_at(sim, sim->clients[i].instance);
     sim->clients[i].at = verdict->forward ? SENT : AWAY;
     if (sim->now - sim->clients[i].joined_at > sim->config.hold_limit_ms) {
         fail_sim(sim, "held too long", i, sim->clients[i].room);
