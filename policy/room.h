@@ -217,6 +217,7 @@ struct room {
     int64_t refused_since; /* joins are held because another has it alone; NOT_WISHED */
     int64_t let_at; /* when that was over: Prosody could not be asked before */
     int64_t stand_off_until; /* another passed us: not alone before */
+    bool passes; /* another that is alone, or next, and hangs: while we change the room */
 
     int64_t empty_since;
     int64_t release_at;    /* not before */

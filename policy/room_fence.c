@@ -130,6 +130,7 @@ enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now)
     }
     if (result != FENCE_REFUSED) {
         room->alone_since = NOT_WISHED;
+        room->passes = false;
         return result;
     }
     room->is_fenced_off = true;
@@ -144,6 +145,7 @@ enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now)
         return FENCE_REFUSED;
     }
     room->alone_since = NOT_WISHED;
+    room->passes = room->fence < FENCE_NEXT;
     return FENCE_GIVEN;
 }
 
@@ -151,6 +153,11 @@ bool fence_keeps(struct room *room, int64_t now)
 {
     uint64_t changes = room->changes;
 
+    if (room->passes) {
+        room->passes = false;
+        /* Given: he does not hang any more, and may have let people in since. */
+        return room->fence < FENCE_NEXT && ask(room, FENCE_NEXT) == FENCE_REFUSED;
+    }
     if (room->fence < FENCE_NEXT) {
         return true;
     }

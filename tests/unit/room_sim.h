@@ -50,6 +50,7 @@ struct client {
     int64_t joined_at, known_at; /* what its join was settled by */
     bool suspended;
     bool owner_set; /* under way */
+    unsigned owner_set_room;
     bool was_in[ROOMS];
     /* Another session of the same bare JID, whose joins Prosody refuses, late. */
     bool has_decoy;
@@ -418,8 +419,9 @@ static void serve_grant(struct sim *sim, const struct message *message)
         return;
     }
     sim->granted++;
+    room->is_on_trust[i] =
+        room->affiliations[i] == NONE ? !room->was_inside[i] : room->is_on_trust[i];
     room->affiliations[i] = message->affiliation;
-    room->is_on_trust[i] = !room->was_inside[i];
     if (room->inside[i]) {
         post_down(sim, AT_ENTERED, i, message->room)->affiliation = message->affiliation;
     }

@@ -392,7 +392,7 @@ static void break_off(struct sim *sim, unsigned i)
         rooms_cancel(client->rooms, client->join, sim->now);
     }
     if (client->owner_set) {
-        rooms_owner_set(client->rooms, sim->server[client->room].name, true, sim->now);
+        rooms_owner_set(client->rooms, sim->server[client->owner_set_room].name, true, sim->now);
     }
     if (client->decoy != 0) {
         rooms_cancel(client->rooms, client->decoy, sim->now);
@@ -453,6 +453,7 @@ static void act_inside(struct sim *sim, unsigned i)
     } else if (what < 17 && sim->moderators && room->affiliations[i] == OWNER &&
                !client->owner_set) {
         client->owner_set = true;
+        client->owner_set_room = client->room;
         rooms_owner_set(client->rooms, room->name, false, sim->now);
         post_up(sim, TO_TOGGLE, i, client->room);
     }

@@ -858,6 +858,18 @@ static const struct scenario scenarios[] = {
         {"join jim guest", ""},
         {"+1999", ""},
         {"+20", "jim>"})},
+    {"one that hangs while another changes the room, and goes on meanwhile: all is found out anew", STEPS(
+        {"up", ""},
+        {"taken", ""},
+        {"join lou lobby", ""},
+        {"+2000", "form"},
+        {"form off", "roles"},
+        {"free", ""},
+        {"roles ann:none", "grant:ann"},
+        {"ok", "form"},
+        {"form off", "roles"},
+        {"roles ann:member gus:none", "grant:gus"},
+        {"ok", "submit+"})},
     {"but not one that has told Prosody: who came in now would be thrown out", STEPS(
         {"up", ""},
         {"told", ""},
