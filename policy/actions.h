@@ -92,8 +92,9 @@ struct room_note {
 enum room_fence {
     FENCE_OPEN,   /* nothing */
     FENCE_SHARED, /* joins of ours are on their way to it */
+    FENCE_NEXT,   /* to be alone, once the others' joins have landed: they send no more */
     FENCE_ALONE,  /* it is changed: who is on his way would be thrown out, or let in */
-    FENCE_CHANGING, /* alone, or next to be, and Prosody is told: nobody passes */
+    FENCE_CHANGING, /* as NEXT or ALONE, and Prosody is told: nobody passes */
 };
 
 /* Called by the rooms, never from inside itself: an answer is given later, from the event loop
@@ -108,11 +109,10 @@ struct room_actions {
     void (*unkept)(void *ctx, const char *room);
     /* Whether anyone of ours waits for the room, in its lobby or at its door. May be NULL. */
     void (*waiting)(void *ctx, const char *room, bool is_waiting);
-    /* Between the instances that serve a room: SHARED with others that share, ALONE with nobody. False:
-     * another is in the way, and all is as it was; but who asked for ALONE first is the next to have it,
-     * until he asks for less: no other is given SHARED, not again either, or ALONE. True also sets
-     * *ret_changes, which is another number than the last time when an instance changed the room in
-     * between. May be NULL: there are no others. */
+    /* Between the instances that serve a room: SHARED with others that share, and asked for again before
+     * each join; NEXT by one that no other is NEXT to; then ALONE with nobody. False: another is in the
+     * way, and all is as it was. True also sets *ret_changes, which is another number than the last time
+     * when an instance changed the room in between. May be NULL: there are no others. */
     bool (*fence)(void *ctx, const char *room, enum room_fence fence, uint64_t *ret_changes);
     /* The room is changed now: a new number for it. Goes with fence. */
     uint64_t (*changing)(void *ctx, const char *room);

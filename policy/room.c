@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FENCED_OFF_MS 100
+
 static enum step_result step_idle(struct room *room, const struct room_answer *answer, int64_t now);
 static enum step_result step_asking(struct room *room, const struct room_answer *answer,
                                     int64_t now);
@@ -147,9 +149,10 @@ void room_run(struct room *room, const struct room_answer *answer, int64_t now)
     members_take_back(room, now);
     members_send(room, now);
     fence_settle(room, room_is_alone(room));
-    /* What was read for a change that another instance delays holds until that one changes the
-     * room: else it would be read again every time it is tried. */
-    if (!room_holds_all(room) && room->step != ROOM_REPAIRING && !room->is_fenced_off) {
+    /* What was read for a change that another instance delays holds for a while, unless that one
+     * changes the room: else it would be read again every time it is tried. */
+    if (!room_holds_all(room) && room->step != ROOM_REPAIRING &&
+        (!room->is_fenced_off || room->answered_at <= now - FENCED_OFF_MS)) {
         fade(room);
     }
     check(room);

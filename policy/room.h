@@ -102,6 +102,7 @@ struct occupant {
     enum place place;
     int64_t until; /* with PLACE_DOOR */
     bool awaits_change; /* one that is known, whose 104 has not come to him yet */
+    bool was_there;     /* before Prosody was asked who is inside, for all we saw */
 };
 
 enum member_work {
@@ -129,6 +130,7 @@ struct person {
                            does not come */
     int64_t granted_at; /* when that was answered */
     int64_t queued_at;
+    int64_t listed_at; /* the turning_since of the last list he was in */
     unsigned inside;  /* occupants */
     unsigned waiting; /* held joins */
     char *bare_jid;
@@ -209,13 +211,13 @@ struct room {
 
     /* Between instances (room_fence.c). */
     enum room_fence fence;
-    bool wishes;         /* asked for ALONE since: others share it no more, had or not */
     uint64_t changes;    /* its number when we last looked */
     bool is_fenced_off;  /* another instance is in the way: looked at again soon */
     int64_t alone_since; /* wished for and not had yet; NOT_WISHED */
     int64_t refused_since; /* joins are held because another has it alone; NOT_WISHED */
     int64_t let_at; /* when that was over: Prosody could not be asked before */
     int64_t stand_off_until; /* another passed us: not alone before */
+    bool passes; /* another that is alone, or next, and hangs: while we change the room */
 
     int64_t empty_since;
     int64_t release_at;    /* not before */

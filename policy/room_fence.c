@@ -46,11 +46,7 @@ static enum fence_result ask(struct room *room, enum room_fence wanted)
         room->fence = wanted;
         return FENCE_GIVEN;
     }
-    room->wishes = wanted >= FENCE_ALONE;
     if (!actions->fence(actions->ctx, room->name, wanted, &changes)) {
-        if (room->fence == FENCE_CHANGING) {
-            room->fence = FENCE_OPEN; /* others shared it all the time */
-        }
         room->is_fenced_off = true;
         return FENCE_REFUSED;
     }
@@ -60,8 +56,18 @@ static enum fence_result ask(struct room *room, enum room_fence wanted)
 
 static enum fence_result fence(struct room *room, enum room_fence wanted)
 {
-    return room->fence == wanted && room->wishes == (wanted >= FENCE_ALONE) ? FENCE_GIVEN
-                                                                            : ask(room, wanted);
+    return room->fence == wanted ? FENCE_GIVEN : ask(room, wanted);
+}
+
+static enum fence_result alone(struct room *room)
+{
+    enum fence_result next = room->fence < FENCE_NEXT ? ask(room, FENCE_NEXT) : FENCE_GIVEN;
+    enum fence_result result = next == FENCE_REFUSED ? next : fence(room, FENCE_ALONE);
+
+    if (result == FENCE_REFUSED && room->fence == FENCE_CHANGING) {
+        (void)ask(room, FENCE_NEXT); /* others shared it all the time */
+    }
+    return result == FENCE_GIVEN ? next : result;
 }
 
 /* Whether joins go on though another has the room alone. Counted before the second look: either he
@@ -103,8 +109,7 @@ static enum fence_result still(struct room *room)
 enum fence_result fence_share(struct room *room, int64_t now)
 {
     /* One that is had already too: another may wish to be alone by now. */
-    enum fence_result result =
-        room->fence < FENCE_ALONE && !room->wishes ? ask(room, FENCE_SHARED) : still(room);
+    enum fence_result result = room->fence < FENCE_NEXT ? ask(room, FENCE_SHARED) : still(room);
 
     if (result == FENCE_REFUSED) {
         return pass(room, now) ? FENCE_GIVEN : FENCE_REFUSED;
@@ -121,10 +126,11 @@ enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now)
     enum fence_result result = FENCE_REFUSED;
 
     if (now >= room->stand_off_until) {
-        result = fence(room, FENCE_ALONE);
+        result = alone(room);
     }
     if (result != FENCE_REFUSED) {
         room->alone_since = NOT_WISHED;
+        room->passes = false;
         return result;
     }
     room->is_fenced_off = true;
@@ -139,6 +145,7 @@ enum fence_result fence_alone(struct room *room, bool can_wait, int64_t now)
         return FENCE_REFUSED;
     }
     room->alone_since = NOT_WISHED;
+    room->passes = room->fence < FENCE_NEXT;
     return FENCE_GIVEN;
 }
 
@@ -146,7 +153,12 @@ bool fence_keeps(struct room *room, int64_t now)
 {
     uint64_t changes = room->changes;
 
-    if (!room->wishes) {
+    if (room->passes) {
+        room->passes = false;
+        /* Given: he does not hang any more, and may have let people in since. */
+        return room->fence < FENCE_NEXT && ask(room, FENCE_NEXT) == FENCE_REFUSED;
+    }
+    if (room->fence < FENCE_NEXT) {
         return true;
     }
     (void)fence(room, FENCE_CHANGING);
@@ -160,7 +172,7 @@ bool fence_keeps(struct room *room, int64_t now)
 
 void fence_telling(struct room *room)
 {
-    if (room->wishes) {
+    if (room->fence >= FENCE_NEXT) {
         (void)fence(room, FENCE_CHANGING);
     }
     fence_changing(room);
@@ -205,11 +217,14 @@ void fence_settle(struct room *room, bool is_changing)
         room->refused_since = NOT_WISHED;
     }
     if (is_changing && has_told(room)) {
-        (void)fence(room, FENCE_CHANGING);
+        if (room->fence >= FENCE_NEXT || ask(room, FENCE_NEXT) != FENCE_REFUSED) {
+            (void)fence(room, FENCE_CHANGING);
+        }
     } else if (is_changing || room->owner_sets > 0) {
-        (void)fence(room, FENCE_ALONE); /* a moderator's change is under way whether or not */
-    } else if (room->wishes && room->step == ROOM_IDLE && room->alone_since != NOT_WISHED) {
-        return; /* what it has, and that others wait for it */
+        (void)alone(room); /* a moderator's change is under way whether or not */
+    } else if (room->fence == FENCE_NEXT && room->step <= ROOM_ASKING &&
+               room->alone_since != NOT_WISHED) {
+        return; /* is wished for still */
     } else if (has_joins_on_way(room)) {
         (void)fence(room, FENCE_SHARED);
     } else {
@@ -231,14 +246,16 @@ void rooms_fence_anew(struct rooms *rooms)
 
     TAILQ_FOREACH(room, &rooms->list, link)
     {
-        enum room_fence wanted =
-            room->wishes && room->fence < FENCE_ALONE ? FENCE_ALONE : room->fence;
+        enum room_fence wanted = room->fence;
 
-        if (wanted != FENCE_OPEN && actions->fence != NULL) {
-            bool is_given = actions->fence(actions->ctx, room->name, wanted, &room->changes);
-
-            room->fence = is_given ? wanted : FENCE_OPEN;
+        if (wanted == FENCE_OPEN || actions->fence == NULL) {
+            continue;
         }
+        while (wanted != FENCE_OPEN &&
+               !actions->fence(actions->ctx, room->name, wanted, &room->changes)) {
+            wanted = wanted > FENCE_NEXT ? FENCE_NEXT : FENCE_OPEN;
+        }
+        room->fence = wanted;
     }
 }
 

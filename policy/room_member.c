@@ -323,6 +323,8 @@ static bool failed(struct person *person, struct room *room, enum member_work wo
     if (work == MEMBER_LOOKUP || answer->status == ANSWER_ERROR ||
         answer->status == ANSWER_UNSENT) {
         person_set_on_trust(person, room, false); /* nothing was given */
+    } else if (person->on_trust && person->affiliation == AFFILIATION_UNKNOWN) {
+        person->affiliation = AFFILIATION_NONE; /* so new that it is, or else what we gave */
     }
     if (room->step == ROOM_GRANTING) {
         turn_on_failed(room, names[work], answer, now);

@@ -42,6 +42,12 @@ static bool wanted(const struct room *room, int64_t now)
 
 enum step_result turn_on_begin(struct room *room, int64_t now)
 {
+    struct occupant *occupant;
+
+    TAILQ_FOREACH(occupant, &room->occupants, room_link)
+    {
+        occupant->was_there = occupant->place == PLACE_INSIDE;
+    }
     room->turning_since = now;
     room->turning_granted = 0;
     room_enter_step(room, ROOM_LISTING);
@@ -87,6 +93,7 @@ static bool queue_listed(struct room *room, const struct room_occupant *listed, 
     if (person == NULL) {
         return false;
     }
+    person->listed_at = room->turning_since;
     if (affiliation == AFFILIATION_NONE && person->affiliation >= AFFILIATION_ADMIN) {
         /* His own stream says more: whichever is newer, he is asked about before a grant. */
         person->affiliation = AFFILIATION_UNKNOWN;
@@ -126,6 +133,16 @@ static bool is_outsider(const struct person *person)
            !jid_is_focus(person->bare_jid);
 }
 
+/* He was put out before the list was made, and did not hear of it yet, or does not read: a
+ * membership would be his way back. Of others the list may know less: it is three requests. */
+static bool is_missing(const struct occupant *occupant)
+{
+    const struct session *session = occupant->session;
+
+    return occupant->was_there && occupant->person->listed_at != occupant->room->turning_since &&
+           (session->suspended || session->asks_lobby);
+}
+
 /* Own occupants who came in after the list was made. Those inside without a record, for want of
  * memory, cannot be told from members: false. */
 static bool queue_inside(struct room *room, int64_t now)
@@ -144,7 +161,7 @@ static bool queue_inside(struct room *room, int64_t now)
             }
             occupant->person->inside++;
         }
-        if (is_outsider(occupant->person)) {
+        if (is_outsider(occupant->person) && !is_missing(occupant)) {
             person_queue(occupant->person, room, false, now);
         }
     }

@@ -171,6 +171,7 @@ void rooms_entered(struct rooms *rooms, const char *room_name, const char *full_
     session = place(room, full_jid, PLACE_INSIDE, 0);
     if (session != NULL) {
         occupant = occupant_find(room, session, PLACE_INSIDE);
+        occupant->was_there = false;
         if (occupant->person != NULL) {
             person_seen(occupant->person, room, affiliation_of(affiliation), now);
             person_set_on_trust(occupant->person, room, false);

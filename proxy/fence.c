@@ -21,7 +21,7 @@
 #define COUNTS 65536 /* of changes, at the file's beginning; two rooms may share one */
 #define LOCKS_FROM ((uint64_t)COUNTS * sizeof(uint64_t))
 #define CHANGING_FROM (UINT64_C(1) << 62) /* behind all of those */
-#define WISH_FROM (CHANGING_FROM + (UINT64_C(1) << 61))
+#define NEXT_FROM (CHANGING_FROM + (UINT64_C(1) << 61))
 #define CHECK_MS 2000
 /* Numbers of one opening are never those of another. */
 #define OPENING_SHIFT 48
@@ -217,11 +217,11 @@ static struct flock changing_lock(short type, const char *room)
     return room_lock(type, CHANGING_FROM + (hash(room) >> 3));
 }
 
-/* And a third, by who wishes to be alone: those who share it come and go and would never all be
- * gone. */
-static struct flock wish_lock(short type, const char *room)
+/* And a third, by who is next to be alone, or is: those who share it come and go and would never
+ * all be gone. */
+static struct flock next_lock(short type, const char *room)
 {
-    return room_lock(type, WISH_FROM + (hash(room) >> 3));
+    return room_lock(type, NEXT_FROM + (hash(room) >> 3));
 }
 
 static bool is_locked(const struct fence *fence, struct flock lock)
@@ -246,18 +246,19 @@ bool fence_set(struct fence *fence, const char *room, enum room_fence wanted, ui
 {
     static const short kinds[] = {[FENCE_OPEN] = F_UNLCK,
                                   [FENCE_SHARED] = F_RDLCK,
+                                  [FENCE_NEXT] = F_RDLCK,
                                   [FENCE_ALONE] = F_WRLCK,
                                   [FENCE_CHANGING] = F_WRLCK};
-    bool is_wished = wanted >= FENCE_ALONE;
+    bool is_next = wanted >= FENCE_NEXT;
     bool is_had;
 
-    if (is_wished ? !set_lock(fence, wish_lock(F_WRLCK, room))
-                  : wanted == FENCE_SHARED && is_locked(fence, wish_lock(F_RDLCK, room)))
+    if (is_next ? !set_lock(fence, next_lock(F_WRLCK, room))
+                : wanted == FENCE_SHARED && is_locked(fence, next_lock(F_RDLCK, room)))
         return false;
     (void)set_lock(fence, changing_lock(wanted == FENCE_CHANGING ? F_WRLCK : F_UNLCK, room));
     is_had = set_lock(fence, room_lock(kinds[wanted], LOCKS_FROM + (hash(room) >> 2)));
-    if (!is_wished)
-        (void)set_lock(fence, wish_lock(F_UNLCK, room));
+    if (!is_next)
+        (void)set_lock(fence, next_lock(F_UNLCK, room));
     if (!is_had && wanted != FENCE_CHANGING)
         return false;
     if (wanted != FENCE_OPEN)

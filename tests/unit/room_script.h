@@ -76,7 +76,6 @@ struct script {
     size_t joins;
     const char *where;
     enum room_fence other; /* another instance's */
-    bool is_wished;        /* by that one, to be alone */
     uint64_t changes;
 };
 
@@ -151,10 +150,9 @@ static bool script_fence(void *ctx, const char *room, enum room_fence wanted, ui
 {
     const struct script *script = ctx;
 
-    if (wanted != FENCE_OPEN && (script->other >= FENCE_ALONE || script->is_wished)) {
-        return false;
-    }
-    if (wanted == FENCE_ALONE && script->other != FENCE_OPEN) {
+    if (wanted != FENCE_OPEN &&
+        (script->other >= FENCE_NEXT ||
+         (wanted == FENCE_ALONE && script->other != FENCE_OPEN))) {
         return false;
     }
     *ret_changes = script->changes;
@@ -386,11 +384,10 @@ static bool script_room(struct script *script, const char *verb, const char *res
         script->other = FENCE_CHANGING;
     } else if (strcmp(verb, "shared") == 0) {
         script->other = FENCE_SHARED;
-    } else if (strcmp(verb, "wished") == 0) {
-        script->is_wished = true;
+    } else if (strcmp(verb, "next") == 0) {
+        script->other = FENCE_NEXT;
     } else if (strcmp(verb, "free") == 0) {
         script->other = FENCE_OPEN;
-        script->is_wished = false;
     } else if (strcmp(verb, "changed") == 0) {
         script->changes++;
     } else if (strcmp(verb, "many") == 0) {

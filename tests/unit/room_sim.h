@@ -27,6 +27,7 @@
 #define KEPT_MS 5000         /* how long an empty room may stay */
 #define KEPT_SHARED_MS 20000 /* and one that was handed over: its clients may be on their way back */
 #define DECOY_LATE_MS 2000
+#define DECOY_STREAM(client) (2 * CLIENTS + (client)) /* behind each client's two */
 #define SERVICE_UP(instance) (3 * CLIENTS + (instance))
 #define SERVICE_DOWN(instance) (3 * CLIENTS + INSTANCES + (instance))
 #define FOCUS_STREAM (3 * CLIENTS + 2 * INSTANCES)
@@ -46,9 +47,10 @@ struct client {
     enum at at;
     unsigned room;
     uint64_t join;
-    int64_t joined_at, settled_at;
+    int64_t joined_at, known_at; /* what its join was settled by */
     bool suspended;
     bool owner_set; /* under way */
+    unsigned owner_set_room;
     bool was_in[ROOMS];
     /* Another session of the same bare JID, whose joins Prosody refuses, late. */
     bool has_decoy;
@@ -107,7 +109,6 @@ struct message {
     enum request_kind request_kind;
     int persistent;
     unsigned subject, subject_generation;
-    bool is_taken; /* with REQUEST_GRANT: affiliation none */
     enum answer_status status;
     const char *condition;
     bool membersonly;
@@ -119,7 +120,6 @@ struct instance {
     unsigned index;
     struct rooms *rooms;
     enum room_fence fence[ROOMS];
-    bool wishes[ROOMS];
     bool waiting[ROOMS];
     int64_t hangs_since, hangs_until;
 };
@@ -179,7 +179,7 @@ static struct message *post(struct sim *sim, enum message_kind kind, unsigned st
 
 static void post_decoy(struct sim *sim, enum message_kind kind, unsigned client, unsigned late_ms)
 {
-    struct message *message = post(sim, kind, 2 * CLIENTS + 2 + client, late_ms);
+    struct message *message = post(sim, kind, DECOY_STREAM(client), late_ms);
 
     message->client = client;
     message->generation = sim->clients[client].generation;
@@ -260,13 +260,28 @@ static void announce(struct sim *sim, unsigned index)
     }
 }
 
-static void set_membersonly(struct sim *sim, unsigned index, bool membersonly, bool by_us)
+/* One that hung goes on with what it knew before, and hears in one moment of all that happened. */
+static bool just_hung(const struct sim *sim, unsigned instance)
+{
+    int64_t until = sim->instances[instance].hangs_until;
+
+    return until > 0 && sim->now - until < LATE_MS + SERVICE_LATE_MS;
+}
+
+static int64_t known_at(const struct sim *sim, unsigned instance)
+{
+    return just_hung(sim, instance) ? sim->instances[instance].hangs_since : sim->now;
+}
+
+static void set_membersonly(struct sim *sim, unsigned index, bool membersonly,
+                            const struct message *by_us)
 {
     struct server_room *room = &sim->server[index];
 
     for (unsigned i = 0; i < CLIENTS; i++) {
         if (membersonly && !room->membersonly && room->inside[i] && room->affiliations[i] == NONE) {
-            if (by_us) {
+            if (by_us != NULL && (room->opened_at < sim->instances[by_us->instance].hangs_since ||
+                                  !just_hung(sim, by_us->instance))) {
                 fail_sim(sim, "thrown out by us", i, index);
             }
             room->inside[i] = false;
@@ -283,16 +298,6 @@ static void set_membersonly(struct sim *sim, unsigned index, bool membersonly, b
     room->membersonly = membersonly;
     announce(sim, index);
     someone_left(sim, index);
-}
-
-/* One that hung goes on with what it knew before. */
-static int64_t known_at(const struct sim *sim, const struct client *client)
-{
-    const struct instance *instance = &sim->instances[client->instance];
-
-    return client->settled_at - instance->hangs_until < LATE_MS + SERVICE_LATE_MS
-               ? instance->hangs_since
-               : client->settled_at;
 }
 
 static void serve_join(struct sim *sim, const struct message *message)
@@ -313,7 +318,7 @@ static void serve_join(struct sim *sim, const struct message *message)
     }
     /* Excused is what no proxy could have known: the room was made, or opened, just now. */
     if (must_wait && room->affiliations[i] == NONE &&
-        room->opened_at < known_at(sim, client) - 2 * (LATE_MS + SERVICE_LATE_MS)) {
+        room->opened_at < client->known_at - 2 * (LATE_MS + SERVICE_LATE_MS)) {
         fail_sim(sim, "inside without a lobby", i, message->room);
     }
     if (must_wait && room->is_on_trust[i]) {
@@ -338,7 +343,7 @@ static void serve_toggle(struct sim *sim, const struct message *message)
 
     if (room->exists && room->inside[message->client] &&
         room->affiliations[message->client] == OWNER) {
-        set_membersonly(sim, message->room, !room->membersonly, false);
+        set_membersonly(sim, message->room, !room->membersonly, NULL);
     }
     post_down(sim, AT_TOGGLED, message->client, message->room);
 }
@@ -400,10 +405,11 @@ static void serve_grant(struct sim *sim, const struct message *message)
     if (sim->clients[i].generation != message->subject_generation) {
         return;
     }
-    if (room->affiliations[i] == OWNER && room->promoted_at[i] < sim->now - 200) {
+    if (room->affiliations[i] == OWNER && message->affiliation != OWNER &&
+        room->promoted_at[i] < sim->now - 200 && !just_hung(sim, message->instance)) {
         fail_sim(sim, "an owner made a member", i, message->room);
     }
-    if (message->is_taken) {
+    if (message->affiliation == NONE) {
         if (room->inside[i] && room->membersonly) {
             fail_sim(sim, "put out by a membership taken back", i, message->room);
         }
@@ -413,10 +419,11 @@ static void serve_grant(struct sim *sim, const struct message *message)
         return;
     }
     sim->granted++;
-    room->affiliations[i] = MEMBER;
-    room->is_on_trust[i] = !room->was_inside[i];
+    room->is_on_trust[i] =
+        room->affiliations[i] == NONE ? !room->was_inside[i] : room->is_on_trust[i];
+    room->affiliations[i] = message->affiliation;
     if (room->inside[i]) {
-        post_down(sim, AT_ENTERED, i, message->room)->affiliation = MEMBER;
+        post_down(sim, AT_ENTERED, i, message->room)->affiliation = message->affiliation;
     }
 }
 
@@ -444,7 +451,7 @@ static const char *serve(struct sim *sim, const struct message *message, struct 
     case REQUEST_SUBMIT:
     case REQUEST_CREATE:
         room->persistent = room->persistent || message->persistent == 1;
-        set_membersonly(sim, message->room, true, true);
+        set_membersonly(sim, message->room, true, message);
         break;
     case REQUEST_DESTROY:
         for (unsigned i = 0; i < CLIENTS; i++) {

@@ -56,10 +56,11 @@ static bool may(struct fence *fence, const char *room, enum room_fence wanted)
 
 static void test_who_is_in_the_way(void **state)
 {
-    static const bool together[3][3] = {
-        [FENCE_OPEN] = {true, true, true},
-        [FENCE_SHARED] = {true, true, false},
-        [FENCE_ALONE] = {true, false, false},
+    static const bool together[FENCE_CHANGING][FENCE_CHANGING] = {
+        [FENCE_OPEN] = {true, true, true, true},
+        [FENCE_SHARED] = {true, true, true, false},
+        [FENCE_NEXT] = {true, false, false, false},
+        [FENCE_ALONE] = {true, false, false, false},
     };
     struct fence **both = *state;
 
@@ -95,23 +96,24 @@ static void test_who_is_next(void **state)
     uint64_t changes = 0;
 
     assert_true(may(both[0], "room@muc", FENCE_SHARED));
+    assert_true(may(both[1], "room@muc", FENCE_NEXT));
     assert_false(may(both[1], "room@muc", FENCE_ALONE));
     assert_false(may(both[0], "room@muc", FENCE_SHARED)); /* no more of them, what it had it has */
-    assert_false(may(both[0], "room@muc", FENCE_ALONE));
+    assert_false(may(both[0], "room@muc", FENCE_NEXT));
     assert_true(may(both[0], "another@muc", FENCE_SHARED));
     assert_true(may(both[1], "room@muc", FENCE_CHANGING)); /* waited in vain */
     assert_true(fence_is_changing(both[0], "room@muc", &changes));
-    assert_false(may(both[1], "room@muc", FENCE_ALONE));
+    assert_true(may(both[1], "room@muc", FENCE_NEXT));
     assert_false(fence_is_changing(both[0], "room@muc", &changes));
+    assert_false(may(both[1], "room@muc", FENCE_ALONE));
     assert_true(may(both[0], "room@muc", FENCE_OPEN));
     assert_false(may(both[0], "room@muc", FENCE_SHARED));
     assert_true(may(both[1], "room@muc", FENCE_ALONE));
     assert_true(may(both[1], "room@muc", FENCE_OPEN));
+    assert_true(may(both[0], "room@muc", FENCE_NEXT));
+    assert_false(may(both[1], "room@muc", FENCE_NEXT));
     assert_true(may(both[0], "room@muc", FENCE_SHARED));
-    /* Not for ever: who asks for less has had his turn. */
-    assert_false(may(both[1], "room@muc", FENCE_ALONE));
-    assert_true(may(both[1], "room@muc", FENCE_SHARED));
-    assert_true(may(both[0], "room@muc", FENCE_SHARED));
+    assert_true(may(both[1], "room@muc", FENCE_NEXT));
 }
 
 static void test_counts_changes(void **state)

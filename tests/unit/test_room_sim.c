@@ -61,7 +61,13 @@ static void on_request(void *ctx, const struct room_request *request)
     }
     message->subject = subject;
     message->subject_generation = generation;
-    message->is_taken = request->kind == REQUEST_GRANT && strcmp(request->affiliation, "none") == 0;
+    if (request->kind == REQUEST_GRANT) {
+        message->affiliation = strcmp(request->affiliation, "none") == 0    ? NONE
+                               : strcmp(request->affiliation, "owner") == 0 ? OWNER
+                                                                            : MEMBER;
+    } else if (request->kind == REQUEST_INVITE) {
+        message->affiliation = MEMBER;
+    }
     assert_true(sim->open_len < MESSAGES);
     sim->open[sim->open_len].instance = instance->index;
     sim->open[sim->open_len++].request = request->id;
@@ -97,7 +103,7 @@ static void on_settle(void *ctx, uint64_t join, const struct room_verdict *verdi
         fail_sim(sim, "settled twice, or after its end", i, 0);
         return;
     }
-    sim->clients[i].settled_at = sim->now;
+    sim->clients[i].known_at = known_at(sim, sim->clients[i].instance);
     sim->clients[i].at = verdict->forward ? SENT : AWAY;
     if (sim->now - sim->clients[i].joined_at > sim->config.hold_limit_ms) {
         fail_sim(sim, "held too long", i, sim->clients[i].room);
@@ -129,17 +135,10 @@ static bool on_fence(void *ctx, const char *name, enum room_fence wanted, uint64
     unsigned room = room_of(sim, name);
 
     for (unsigned i = 0; i < sim->instances_len; i++) {
-        if (i != instance->index && wanted != FENCE_OPEN && sim->instances[i].wishes[room]) {
-            sim->fenced_off++;
-            return false;
-        }
-    }
-    instance->wishes[room] = wanted >= FENCE_ALONE;
-    for (unsigned i = 0; i < sim->instances_len; i++) {
-        if (i != instance->index && wanted == FENCE_ALONE &&
-            sim->instances[i].fence[room] != FENCE_OPEN) {
-            instance->fence[room] =
-                instance->fence[room] == FENCE_SHARED ? FENCE_SHARED : FENCE_OPEN;
+        enum room_fence other = sim->instances[i].fence[room];
+
+        if (i != instance->index && wanted != FENCE_OPEN &&
+            (other >= FENCE_NEXT || (wanted == FENCE_ALONE && other != FENCE_OPEN))) {
             sim->fenced_off++;
             return false;
         }
@@ -178,7 +177,6 @@ static void renew_fences(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->instances_len; i++) {
         memset(sim->instances[i].fence, 0, sizeof(sim->instances[i].fence));
-        memset(sim->instances[i].wishes, 0, sizeof(sim->instances[i].wishes));
     }
     for (unsigned r = 0; r < ROOMS; r++) {
         sim->changes[r] += 1000;
@@ -394,7 +392,7 @@ static void break_off(struct sim *sim, unsigned i)
         rooms_cancel(client->rooms, client->join, sim->now);
     }
     if (client->owner_set) {
-        rooms_owner_set(client->rooms, sim->server[client->room].name, true, sim->now);
+        rooms_owner_set(client->rooms, sim->server[client->owner_set_room].name, true, sim->now);
     }
     if (client->decoy != 0) {
         rooms_cancel(client->rooms, client->decoy, sim->now);
@@ -455,6 +453,7 @@ static void act_inside(struct sim *sim, unsigned i)
     } else if (what < 17 && sim->moderators && room->affiliations[i] == OWNER &&
                !client->owner_set) {
         client->owner_set = true;
+        client->owner_set_room = client->room;
         rooms_owner_set(client->rooms, room->name, false, sim->now);
         post_up(sim, TO_TOGGLE, i, client->room);
     }
