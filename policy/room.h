@@ -124,7 +124,7 @@ struct person {
     enum member_work work;
     struct request request;
     bool fresh;         /* unknown means none: the JID is too new to have any */
-    bool was_kicked;    /* then it never means that: he may be an outcast */
+    bool is_not_new;    /* then it never means that: he was kicked, or had some, and may be anything */
     bool granted;       /* by us */
     bool on_trust;      /* asked, or granted, only because he was on his way in: taken back if he
                            does not come */

@@ -110,6 +110,7 @@ void persons_doubt(struct room *room)
     TAILQ_FOREACH(person, &room->persons, link)
     {
         if (person->inside == 0 && person->work == MEMBER_QUIET && !person->on_trust) {
+            person->is_not_new = person->is_not_new || person->affiliation >= AFFILIATION_MEMBER;
             person->affiliation = AFFILIATION_UNKNOWN;
             person->fresh = false;
         }
@@ -167,7 +168,7 @@ void person_was_kicked(struct person *person)
 {
     person->affiliation = AFFILIATION_UNKNOWN;
     person->granted = false;
-    person->was_kicked = true;
+    person->is_not_new = true;
 }
 
 void person_set_on_trust(struct person *person, struct room *room, bool on_trust)
@@ -184,7 +185,7 @@ void person_queue(struct person *person, struct room *room, bool fresh, int64_t 
 {
     if (person->work == MEMBER_QUIET) {
         person->work = MEMBER_QUEUED;
-        person->fresh = fresh && !person->was_kicked;
+        person->fresh = fresh && !person->is_not_new;
         person->queued_at = now;
         TAILQ_INSERT_TAIL(&room->queue, person, queue_link);
     }
