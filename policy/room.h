@@ -124,7 +124,9 @@ struct person {
     enum member_work work;
     struct request request;
     bool fresh;         /* unknown means none: the JID is too new to have any */
-    bool was_kicked;    /* then it never means that: he may be an outcast */
+    bool is_not_new;    /* then it never means that: he was kicked, or had some, and may be anything */
+    bool is_in_doubt;   /* he was kicked while a request about him was on its way: what it says may be
+                           from before */
     bool granted;       /* by us */
     bool on_trust;      /* asked, or granted, only because he was on his way in: taken back if he
                            does not come */

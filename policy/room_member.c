@@ -110,6 +110,7 @@ void persons_doubt(struct room *room)
     TAILQ_FOREACH(person, &room->persons, link)
     {
         if (person->inside == 0 && person->work == MEMBER_QUIET && !person->on_trust) {
+            person->is_not_new = person->is_not_new || person->affiliation >= AFFILIATION_MEMBER;
             person->affiliation = AFFILIATION_UNKNOWN;
             person->fresh = false;
         }
@@ -167,7 +168,8 @@ void person_was_kicked(struct person *person)
 {
     person->affiliation = AFFILIATION_UNKNOWN;
     person->granted = false;
-    person->was_kicked = true;
+    person->is_not_new = true;
+    person->is_in_doubt = person->request.id != 0;
 }
 
 void person_set_on_trust(struct person *person, struct room *room, bool on_trust)
@@ -184,7 +186,7 @@ void person_queue(struct person *person, struct room *room, bool fresh, int64_t 
 {
     if (person->work == MEMBER_QUIET) {
         person->work = MEMBER_QUEUED;
-        person->fresh = fresh && !person->was_kicked;
+        person->fresh = fresh && !person->is_not_new;
         person->queued_at = now;
         TAILQ_INSERT_TAIL(&room->queue, person, queue_link);
     }
@@ -366,14 +368,30 @@ static void restored(struct person *person, struct room *room, const struct room
     joins_member_done(room, person, NULL, now);
 }
 
+/* The kick came by his stream, the answer by ours: which of them Prosody did first is not known. */
+static void asked_again(struct person *person, struct room *room, int64_t now)
+{
+    person->affiliation = AFFILIATION_UNKNOWN;
+    if ((person->waiting > 0 || (room->step == ROOM_GRANTING && person->inside > 0)) &&
+        room_can_ask(room, now)) {
+        send(person, room, MEMBER_LOOKUP);
+    } else {
+        person_set_on_trust(person, room, false);
+        joins_member_done(room, person, NULL, now);
+    }
+}
+
 void member_answered(struct person *person, struct room *room, const struct room_answer *answer,
                      int64_t now)
 {
     enum member_work work = person->work;
+    bool is_in_doubt;
 
     assert(work >= MEMBER_LOOKUP && person->request.id == 0);
     person->work = MEMBER_QUIET;
     room->working--;
+    is_in_doubt = person->is_in_doubt;
+    person->is_in_doubt = false;
     if (work == MEMBER_RESTORE) {
         restored(person, room, answer, now);
         return;
@@ -382,7 +400,9 @@ void member_answered(struct person *person, struct room *room, const struct room
         taken_back(person, room, answer, now);
         return;
     }
-    if (work == MEMBER_LOOKUP && answer->status == ANSWER_OK) {
+    if (is_in_doubt && answer->status == ANSWER_OK) {
+        asked_again(person, room, now);
+    } else if (work == MEMBER_LOOKUP && answer->status == ANSWER_OK) {
         looked_up(person, room, answer, now);
     } else if (answer->status == ANSWER_OK) {
         is_member_now(person, room, now);

@@ -37,6 +37,8 @@ https_ssl = ENV_PROSODY_CERTIFICATE and {
 	certificate = ENV_PROSODY_CERTIFICATE, key = ENV_PROSODY_KEY,
 } or nil
 c2s_ports, s2s_ports, component_ports = {}, {}, {}
+-- How much is read of a connection at once, 4096 bytes if nothing is said.
+network_default_read_size = tonumber(ENV_PROSODY_READ_SIZE or "")
 http_default_host = domain
 consider_websocket_secure, consider_bosh_secure = true, true
 c2s_require_encryption, s2s_secure_auth = false, false

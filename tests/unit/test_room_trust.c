@@ -126,6 +126,16 @@ static const struct scenario scenarios[] = {
         {"lost", ""},
         {"unnamed gus", ""},
         {"+1000", "form none:gus"})},
+    {"an owner once, and what is known is doubted: his next session is no newcomer's", STEPS(
+        {"up", ""},
+        {"join gus guest", "gus>"},
+        {"join gus/2 guest", "gus/2>"},
+        {"enter gus owner", ""},
+        {"gone gus", ""},
+        {"changed", ""},
+        {"join lou lobby", "form"},
+        {"form off", "roles"},
+        {"roles", "aff:gus"})},
     {"put out unseen while his stream was away: not let in again by a membership", STEPS(
         {"up", ""},
         {"join gus guest", "gus>"},

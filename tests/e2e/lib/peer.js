@@ -21,7 +21,8 @@ class Connection extends Client {
 }
 
 class Peer {
-  // events: {heard(el, raw) of each stanza, wrong(text), failed() where a session may be gone}.
+  // events: {heard(el, raw) of each stanza, wrong(text), error(el) of a stream error (may be left out),
+  // failed() where a session may be gone}.
   constructor(name, events) {
     Object.assign(this, { name, events, connection: null, inbound: 0, outbound: 0, acknowledged: 0, unacked: [] });
   }
@@ -38,6 +39,8 @@ class Peer {
       this.acknowledge();
     } else if (el.is('a', NS.sm)) {
       this.#handled(el, '<a/>');
+    } else if (el.getName() === 'error') {
+      this.events.error?.(el);
     }
   }
 
