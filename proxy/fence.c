@@ -47,17 +47,17 @@ static uint64_t hash(const char *room)
     return sum;
 }
 
-static off_t count_at(const char *room)
+static off_t count_at(uint64_t sum)
 {
-    return (off_t)(hash(room) % COUNTS * sizeof(uint64_t));
+    return (off_t)(sum % COUNTS * sizeof(uint64_t));
 }
 
-static uint64_t count(const struct fence *fence, const char *room)
+static uint64_t count(const struct fence *fence, uint64_t sum)
 {
     uint64_t changes = 0;
 
     return fence->file >= 0 &&
-                   pread(fence->file, &changes, sizeof changes, count_at(room)) == sizeof changes
+                   pread(fence->file, &changes, sizeof changes, count_at(sum)) == sizeof changes
                ? changes
                : 0;
 }
@@ -212,16 +212,16 @@ static struct flock room_lock(short type, uint64_t at)
 }
 
 /* A room has a second byte, locked by who is telling Prosody. */
-static struct flock changing_lock(short type, const char *room)
+static struct flock changing_lock(short type, uint64_t sum)
 {
-    return room_lock(type, CHANGING_FROM + (hash(room) >> 3));
+    return room_lock(type, CHANGING_FROM + (sum >> 3));
 }
 
 /* And a third, by who is next to be alone, or is: those who share it come and go and would never
  * all be gone. */
-static struct flock next_lock(short type, const char *room)
+static struct flock next_lock(short type, uint64_t sum)
 {
-    return room_lock(type, NEXT_FROM + (hash(room) >> 3));
+    return room_lock(type, NEXT_FROM + (sum >> 3));
 }
 
 static bool is_locked(const struct fence *fence, struct flock lock)
@@ -249,39 +249,43 @@ bool fence_set(struct fence *fence, const char *room, enum room_fence wanted, ui
                                   [FENCE_NEXT] = F_RDLCK,
                                   [FENCE_ALONE] = F_WRLCK,
                                   [FENCE_CHANGING] = F_WRLCK};
+    const uint64_t sum = hash(room);
     bool is_next = wanted >= FENCE_NEXT;
     bool is_had;
 
-    if (is_next ? !set_lock(fence, next_lock(F_WRLCK, room))
-                : wanted == FENCE_SHARED && is_locked(fence, next_lock(F_RDLCK, room)))
+    if (is_next ? !set_lock(fence, next_lock(F_WRLCK, sum))
+                : wanted == FENCE_SHARED && is_locked(fence, next_lock(F_RDLCK, sum)))
         return false;
-    (void)set_lock(fence, changing_lock(wanted == FENCE_CHANGING ? F_WRLCK : F_UNLCK, room));
-    is_had = set_lock(fence, room_lock(kinds[wanted], LOCKS_FROM + (hash(room) >> 2)));
+    (void)set_lock(fence, changing_lock(wanted == FENCE_CHANGING ? F_WRLCK : F_UNLCK, sum));
+    is_had = set_lock(fence, room_lock(kinds[wanted], LOCKS_FROM + (sum >> 2)));
     if (!is_next)
-        (void)set_lock(fence, next_lock(F_UNLCK, room));
+        (void)set_lock(fence, next_lock(F_UNLCK, sum));
     if (!is_had && wanted != FENCE_CHANGING)
         return false;
     if (wanted != FENCE_OPEN)
-        *ret_changes = number(fence, count(fence, room));
+        *ret_changes = number(fence, count(fence, sum));
     return true;
 }
 
 bool fence_is_changing(struct fence *fence, const char *room, uint64_t *ret_changes)
 {
-    *ret_changes = number(fence, count(fence, room));
-    return is_locked(fence, changing_lock(F_RDLCK, room));
+    const uint64_t sum = hash(room);
+
+    *ret_changes = number(fence, count(fence, sum));
+    return is_locked(fence, changing_lock(F_RDLCK, sum));
 }
 
 /* Who counts is alone, or was in nobody's way for long: a count lost is a question to Prosody more
  * or one less, at worst. */
 uint64_t fence_count_change(struct fence *fence, const char *room)
 {
-    uint64_t changes = count(fence, room);
+    const uint64_t sum = hash(room);
+    uint64_t changes = count(fence, sum);
 
     if (fence->file < 0)
         return number(fence, 0);
     changes++;
-    if (pwrite(fence->file, &changes, sizeof changes, count_at(room)) != sizeof changes) {
+    if (pwrite(fence->file, &changes, sizeof changes, count_at(sum)) != sizeof changes) {
         fails(fence, "cannot be written", errno);
         return number(fence, changes - 1);
     }
