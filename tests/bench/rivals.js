@@ -1,8 +1,9 @@
 // The proxies that are measured, each alone on one processor, all before the same stand-in upstream.
 'use strict';
-const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
+const net = require('node:net');
 const path = require('node:path');
+const { hardFileLimit } = require('../e2e/lib/measure');
 const { Program } = require('../e2e/lib/process');
 const { freePorts } = require('../e2e/lib/ports');
 const { SECRET, APP_ID } = require('../e2e/lib/token');
@@ -86,7 +87,7 @@ function vestibuleConfig({ dir, port, upstream }) {
 }
 
 function fileLimit() {
-  return Math.min(65536, Number(execFileSync('bash', ['-c', 'ulimit -Hn | sed s/unlimited/65536/'], { encoding: 'utf8' })));
+  return Math.min(65536, hardFileLimit());
 }
 
 function childOf(pid) {
@@ -122,7 +123,6 @@ async function startVestibule(place) {
 
 // A program that says nothing at the level of its log is asked whether it listens.
 async function answers(program, port) {
-  const net = require('node:net');
   const limit = Date.now() + 15000;
   for (;;) {
     const isThere = await new Promise((resolve) => {
@@ -149,7 +149,7 @@ function rivalsOf(binaries) {
 // All of them, and the upstream: started; stop() ends them in the other order.
 class Field {
   // only: whether a rival of that name takes part.
-  constructor(dir, tools, binaries, only = () => true) {
+  constructor(dir, tools, binaries, only) {
     Object.assign(this, { dir, tools, binaries, only });
     this.rivals = [];
   }
@@ -171,7 +171,7 @@ class Field {
   }
 
   // Runs the load generator; what it says of each rival, in order.
-  async load(kind, options = {}) {
+  async load(kind, options) {
     const args = Object.entries(options).map(([key, value]) => `${key}=${value}`);
     const program = pinned(LOAD_CPU, 'load', path.join(this.tools, 'load'),
       [kind, ...args, ...this.rivals.map(({ name, port, pid }) => `${name}:${port}:${pid}`)]);

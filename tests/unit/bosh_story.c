@@ -218,8 +218,6 @@ void check_stories(const struct story_case *stories, size_t len)
             if (strcmp(s.log.data, step->expected) != 0)
                 fail_msg("%s, %s %s: %s", stories[i].name, step->verb, step->argument, s.log.data);
         }
-        bosh_session_free(s.session);
-        parser_free(s.parser);
-        buf_done(&s.log);
+        story_done(&s);
     }
 }

@@ -198,7 +198,7 @@ async function everybodyLeaves(d) {
 
 // The rooms and lobbies Prosody keeps though nobody is to be in any: asked until there is none, or for the
 // time in which a room that nobody uses is to be gone.
-async function leakedRooms(d, limit = EMPTY_ROOM_MS) {
+async function leakedRooms(d, limit) {
   const until = Date.now() + limit;
   for (;;) {
     const rooms = await d.prosody.control('rooms');
@@ -209,4 +209,4 @@ async function leakedRooms(d, limit = EMPTY_ROOM_MS) {
   }
 }
 
-module.exports = { Tally, leakedRooms };
+module.exports = { Tally };

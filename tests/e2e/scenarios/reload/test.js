@@ -7,6 +7,7 @@ const path = require('node:path');
 const tls = require('node:tls');
 const { scenario } = require('../../lib/scenario');
 const { exchange, request } = require('../../lib/http');
+const { residentKiB } = require('../../lib/measure');
 const { passwords } = require('../../lib/prosody');
 const { SECRET, token } = require('../../lib/token');
 
@@ -149,7 +150,7 @@ scenario('a reload', { expect: EXPECTED }, (d, it) => {
     const room = await d.room();
     const here = await d.plain(room, 'here');
     await here.enter(room);
-    const memory = () => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${d.vestibule.program.pid}/status`, 'utf8'))[1]);
+    const memory = () => residentKiB(d.vestibule.program.pid);
     const files = () => fs.readdirSync(`/proc/${d.vestibule.program.pid}/fd`).length;
     const before = { files: files() };
     for (let i = 0; i < 50; i++) {

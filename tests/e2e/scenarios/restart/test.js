@@ -10,12 +10,12 @@ const { NS, of } = require('../../lib/stanza');
 const BROKEN = /\[state\] state\.file .*(until then no room is kept|what is held is written anew)/;
 
 // Streams end over limits.drain, then it starts anew.
-scenario('a restart', { account: { stall: 7000 } }, (d, it) => {
-  async function restart() {
-    assert.deepEqual(await d.vestibule.stop(d.options.expect), []);
-    await d.vestibule.start();
-  }
+async function restart(d) {
+  assert.deepEqual(await d.vestibule.stop(d.options.expect), []);
+  await d.vestibule.start();
+}
 
+scenario('a restart', { account: { stall: 7000 } }, (d, it) => {
   it('a room with people inside is no longer kept, and ends with the last of them', async () => {
     const room = await d.room();
     const host = await d.host(room);
@@ -23,7 +23,7 @@ scenario('a restart', { account: { stall: 7000 } }, (d, it) => {
     const asker = await d.asker(room, 'asker');
     await asker.enterLobby(room);
     assert.equal((await d.state(room)).persistent, true);
-    await restart();
+    await restart(d);
     assert.equal((await d.state(room)).persistent, false);
     assert.equal((await d.state(room)).members_only, true, 'the lobby stays on');
     const back = await d.connect({ room, as: {}, resumes: host, name: 'host' });
@@ -38,7 +38,7 @@ scenario('a restart', { account: { stall: 7000 } }, (d, it) => {
     await asker.enterLobby(room);
     await (await d.focus()).leaveRoom(room);
     assert.ok(await d.state(room));
-    await restart();
+    await restart(d);
     assert.equal(await d.state(room), undefined);
   });
 
@@ -49,7 +49,7 @@ scenario('a restart', { account: { stall: 7000 } }, (d, it) => {
     const asker = await d.asker(room, 'asker');
     await asker.enableResumption();
     await asker.ping();
-    await restart();
+    await restart(d);
     const back = await d.connect({ room, as: { lobby: true }, resumes: asker, name: 'asker' });
     await back.enterLobby(room);
     await back.ping();
@@ -66,11 +66,6 @@ scenario('a restart', { account: { stall: 7000 } }, (d, it) => {
 
 // Users who talk meanwhile would be strangers to the next process, who may wait anywhere.
 scenario('a restart while one waits', { expect: [BROKEN] }, (d, it) => {
-  async function restart() {
-    assert.deepEqual(await d.vestibule.stop(d.options.expect), []);
-    await d.vestibule.start();
-  }
-
   it('a room where only one waits who comes back is there still, with its lobby', async () => {
     const room = await d.room();
     const asker = await d.asker(room, 'asker');
@@ -79,7 +74,7 @@ scenario('a restart while one waits', { expect: [BROKEN] }, (d, it) => {
     await asker.ping();
     await (await d.focus()).leaveRoom(room);
     for (let i = 0; i < 2; i++) { // the second time he is not back yet
-      await restart();
+      await restart(d);
       await d.vestibule.waitForLog(new RegExp(`was held when .* room=${room}`));
       assert.deepEqual(await d.state(room).then((s) => [s.persistent, s.members_only]), [true, true]);
     }
@@ -104,7 +99,7 @@ scenario('a restart while one waits', { expect: [BROKEN] }, (d, it) => {
     await asker.enableResumption();
     await asker.enterLobby(room);
     await asker.ping();
-    await restart();
+    await restart(d);
     assert.equal((await d.state(room)).persistent, true);
     const back = await d.connect({ room, as: {}, resumes: host, name: 'host' });
     await back.leave(room, host.nick);
