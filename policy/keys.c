@@ -343,10 +343,11 @@ static bool want_of_server(struct keys *keys, const char *kid, const struct keys
 static bool want_of_document(struct keys *keys, const char *kid, const struct keys_asker *asker,
                              int64_t now_ms)
 {
-    struct digest digest = digest_of(kid);
+    struct digest digest;
 
     if (keys->document.is_on_way)
         return true;
+    digest = digest_of(kid);
     if (keys->was_fetched && now_ms - keys->fetched_ms < KEYS_UNKNOWN_MS &&
         (!asker->is_logged_in || is_absent(keys, &digest, asker, now_ms) ||
          !keys_budget_spend(&keys->budget, asker, KEYS_COST_DOCUMENT, now_ms)))

@@ -341,7 +341,6 @@ bool joins_want(const struct room *room, enum lobby_state state, enum decision_a
                 int64_t now);
 /* When the session's join was forwarded whose answer is seen now; INT64_MIN when none was. */
 int64_t joins_forwarded_at(const struct room *room, const struct session *session);
-void join_forward(struct join *join, const char *rule, const char *reason, int64_t now);
 /* lobby.on_failure. */
 void join_fail(struct join *join, const char *reason, int64_t now);
 void joins_fail(struct room *room, bool all, const char *reason, int64_t now);
@@ -397,6 +396,8 @@ void person_seen(struct person *person, struct room *room, enum affiliation affi
                  int64_t now);
 void person_is_none(struct person *person);
 void person_was_kicked(struct person *person);
+/* Who needs no grant, or must not be named in one. */
+bool person_is_settled(const struct person *person);
 void person_set_on_trust(struct person *person, struct room *room, bool on_trust);
 bool jid_is_focus(const char *jid);
 /* Asks for membership, unless it is being asked for. */

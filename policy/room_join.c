@@ -87,7 +87,7 @@ static void settle(struct join *join, struct room_verdict *verdict, int64_t now)
     TAILQ_INSERT_TAIL(&room->in_flight, join, room_link);
 }
 
-void join_forward(struct join *join, const char *rule, const char *reason, int64_t now)
+static void join_forward(struct join *join, const char *rule, const char *reason, int64_t now)
 {
     struct room_verdict verdict = {.forward = true, .rule = rule, .reason = reason};
 
@@ -240,8 +240,7 @@ static void make_member(struct join *join, const struct decision *decision, int6
     }
     if (person == NULL) {
         join_fail(join, "out of memory", now);
-    } else if (person->affiliation >= AFFILIATION_MEMBER ||
-               person->affiliation == AFFILIATION_OUTCAST) {
+    } else if (person_is_settled(person)) {
         join_forward(join, decision->rule, decision->reason, now);
     } else if (!room_can_ask(room, now)) {
         join_fail(join, service_is_away(room), now);

@@ -206,8 +206,7 @@ static void send(struct person *person, struct room *room, enum member_work work
     request_send(&person->request, room, person, kinds[work], person->bare_jid, -1);
 }
 
-/* Who needs no grant, or must not be named in one. */
-static bool is_settled(const struct person *person)
+bool person_is_settled(const struct person *person)
 {
     return person->affiliation >= AFFILIATION_MEMBER ||
            person->affiliation == AFFILIATION_OUTCAST || jid_is_focus(person->bare_jid);
@@ -226,7 +225,7 @@ static void send_one(struct person *person, struct room *room, int64_t now)
         person_set_on_trust(person, room, false);
         return; /* nobody waits for it any more */
     }
-    if (is_settled(person)) {
+    if (person_is_settled(person)) {
         person_set_on_trust(person, room, false);
         joins_member_done(room, person, NULL, now);
     } else if (!room_can_ask(room, now)) {
@@ -344,7 +343,7 @@ static void looked_up(struct person *person, struct room *room, const struct roo
                       int64_t now)
 {
     person->affiliation = affiliation_of(answer->affiliation);
-    if (is_settled(person)) {
+    if (person_is_settled(person)) {
         person_set_on_trust(person, room, false);
         joins_member_done(room, person, NULL, now);
     } else if (person->affiliation == AFFILIATION_NONE) {

@@ -127,12 +127,6 @@ enum step_result step_listing(struct room *room, const struct room_answer *answe
 
 /* Granting. */
 
-static bool is_outsider(const struct person *person)
-{
-    return person->affiliation <= AFFILIATION_NONE && person->affiliation != AFFILIATION_OUTCAST &&
-           !jid_is_focus(person->bare_jid);
-}
-
 /* He was put out before the list was made, and did not hear of it yet, or does not read: a
  * membership would be his way back. Of others the list may know less: it is three requests. */
 static bool is_missing(const struct occupant *occupant)
@@ -161,7 +155,7 @@ static bool queue_inside(struct room *room, int64_t now)
             }
             occupant->person->inside++;
         }
-        if (is_outsider(occupant->person) && !is_missing(occupant)) {
+        if (!person_is_settled(occupant->person) && !is_missing(occupant)) {
             person_queue(occupant->person, room, false, now);
         }
     }
@@ -184,7 +178,7 @@ static bool queue_in_flight(struct room *room, int64_t now)
         if (person == NULL) {
             return false;
         }
-        if (is_outsider(person) && person->work == MEMBER_QUIET &&
+        if (!person_is_settled(person) && person->work == MEMBER_QUIET &&
             !joins_ask_lobby(room, person->bare_jid)) {
             person_set_on_trust(person, room, true);
             person_queue(person, room, join->fresh_jid, now);

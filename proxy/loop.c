@@ -54,7 +54,8 @@ static void lws_log(int level, const char *line)
              line);
 }
 
-void loop_log_lws(void)
+/* Libwebsockets' errors and warnings go to our log. */
+static void set_lws_log(void)
 {
     lws_set_log_level(LLL_ERR | LLL_WARN, lws_log);
 }
@@ -102,14 +103,13 @@ static struct lws_context *context_new(struct loop *loop)
     void *foreign[1] = {&loop->uv};
     struct lws_context_creation_info info = {0};
 
-    loop_log_lws();
+    set_lws_log();
     info.port = CONTEXT_PORT_NO_LISTEN;
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.foreign_loops = foreign;
     info.pt_serv_buf_size = SERVICE_BUFFER;
     info.gid = (gid_t)-1;
     info.uid = (uid_t)-1;
-    info.user = loop;
     return lws_create_context(&info);
 }
 

@@ -51,8 +51,6 @@ void loop_take_back(struct loop *loop, struct buf *b);
 size_t loop_conns_len(const struct loop *loop);
 
 /* For the transport (carrier.c, conn.c, connect.c, listener.c) only. */
-/* Libwebsockets' errors and warnings go to our log. */
-void loop_log_lws(void);
 struct lws_context *loop_lws(struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 struct conn_list *loop_conns(struct loop *loop);

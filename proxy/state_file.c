@@ -13,13 +13,11 @@
 #include "proxy/state_path.h"
 
 #include <errno.h>
-
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUSY_MS 2000
@@ -97,18 +95,19 @@ static struct flock at_slots(short type, int slot, int len)
         .l_type = type, .l_whence = SEEK_SET, .l_start = SLOTS_FROM + slot, .l_len = len};
 }
 
+static bool is_locked(int file, struct flock lock)
+{
+    return fcntl(file, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 static bool is_alive(const struct state_file *f, int slot)
 {
-    struct flock lock = at_slots(F_WRLCK, slot, 1);
-
-    return slot == f->slot || (fcntl(f->lock, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK);
+    return slot == f->slot || is_locked(f->lock, at_slots(F_WRLCK, slot, 1));
 }
 
 bool state_file_is_shared(const struct state_file *f)
 {
-    struct flock lock = at_slots(F_WRLCK, 0, SLOTS_MAX);
-
-    return f->lock >= 0 && fcntl(f->lock, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    return f->lock >= 0 && is_locked(f->lock, at_slots(F_WRLCK, 0, SLOTS_MAX));
 }
 
 /* The file SQLite has open, and no other. */
@@ -156,7 +155,7 @@ static bool is_with_separate_locks(const struct state_file *f)
 
     if (name && asprintf(&path, "%s-lock", name) >= 0) {
         file = open(path, O_RDWR | O_CLOEXEC);
-        is_held = file >= 0 && fcntl(file, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+        is_held = file >= 0 && is_locked(file, lock);
         if (file >= 0 && !is_held)
             unlink(path);
     }

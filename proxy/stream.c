@@ -261,12 +261,6 @@ void stream_end(struct stream *s, enum close_reason reason, const char *detail)
     end(s, reason, detail, 0, NULL, 0);
 }
 
-void stream_end_carried(struct stream *s, enum close_reason reason, uint16_t code, const char *text,
-                        size_t len)
-{
-    end(s, reason, NULL, code, text, len);
-}
-
 /* The two WebSockets. */
 
 /* While it lasts nothing is seen through his stream: he counts as present, as a suspended one does,
@@ -320,7 +314,7 @@ static void client_closed(void *owner, uint16_t code, const char *text, size_t l
     struct stream *s = owner;
 
     s->client = NULL;
-    stream_end_carried(s, CLOSE_CLIENT_CLOSED, code, text, len);
+    end(s, CLOSE_CLIENT_CLOSED, NULL, code, text, len);
 }
 
 /* Too large a message is told as Prosody tells it: as a stream error, which ends the session too.
@@ -367,7 +361,7 @@ static void server_closed(void *owner, uint16_t code, const char *text, size_t l
     struct stream *s = owner;
 
     s->server = NULL;
-    stream_end_carried(s, CLOSE_PROSODY_CLOSED, code, text, len);
+    end(s, CLOSE_PROSODY_CLOSED, NULL, code, text, len);
 }
 
 static void server_lost(void *owner, uint16_t code, const char *why)

@@ -127,9 +127,6 @@ int stream_new_carried(struct proxy *proxy, struct transport *client, const stru
                        const struct peer_identity *identity, const char **ret_why);
 /* The one way out. detail may be NULL. */
 void stream_end(struct stream *s, enum close_reason reason, const char *detail);
-/* As stream_end, with the code and text a peer closed with. */
-void stream_end_carried(struct stream *s, enum close_reason reason, uint16_t code, const char *text,
-                        size_t len);
 /* Once a second: deadlines. */
 void streams_tick(struct proxy *proxy, int64_t now);
 

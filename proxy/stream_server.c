@@ -9,7 +9,6 @@
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 const struct element *stream_parse_server(struct stream *s, const char *data, size_t len)

@@ -71,12 +71,13 @@ void stream_client_ack(struct stream *s, const struct element *e, const char *da
 {
     struct session *session = s->session;
     uint32_t h, translated;
+    bool has_count = read_h(e, &h);
 
-    if (!session || !session->sm.enabled || (!read_h(e, &h) && sm_is_even(&session->sm))) {
+    if (!session || !session->sm.enabled || (!has_count && sm_is_even(&session->sm))) {
         stream_send_server(s, data, len); /* Prosody judges it */
         return;
     }
-    if (!read_h(e, &h)) {
+    if (!has_count) {
         stream_end(s, CLOSE_BAD_COUNT, "acknowledged");
         return;
     }

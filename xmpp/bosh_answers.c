@@ -8,7 +8,6 @@
 #include "xmpp/bosh_state.h"
 #include "xmpp/ns.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* What is kept for repetitions, all together; a longer answer is not kept at all. */
