@@ -4,8 +4,8 @@
  * moment, so that where these may run out nothing is parked.
  *
  * What this rests on: events are asked of a carrier's socket only for reading (for writing where it
- * is not sound), all that is read is consumed, and libuv forgets a descriptor at once when it is
- * stopped.
+ * is not sound), libwebsockets itself reads nothing, and libuv forgets a descriptor at once when it
+ * is stopped.
  */
 #include "proxy/carrier.h"
 
@@ -42,15 +42,15 @@ static struct lws_vhost *vhost_of(struct loop *loop)
 static struct lws *adopt(struct loop *loop, int fd, void *conn)
 {
     lws_adopt_desc_t what = {.vh = vhost_of(loop),
-                             .type = LWS_ADOPT_SOCKET,
-                             .fd = {.sockfd = fd},
+                             .type = LWS_ADOPT_RAW_FILE_DESC,
+                             .fd = {.filefd = fd},
                              .vh_prot_name = "conn",
                              .opaque = conn};
+    struct lws *wsi = what.vh ? lws_adopt_descriptor_vhost_via_info(&what) : NULL;
 
-    if (what.vh)
-        return lws_adopt_descriptor_vhost_via_info(&what); /* closes fd where it fails */
-    close(fd);
-    return NULL;
+    if (!wsi)
+        close(fd);
+    return wsi;
 }
 
 struct lws *carrier_take(struct loop *loop, int fd, void *conn)
@@ -104,7 +104,7 @@ static bool park(struct loop *loop, struct lws *wsi)
 
 void carrier_leave(struct loop *loop, struct lws *wsi, bool is_sound)
 {
-    if (!is_sound || lws_partial_buffered(wsi) || !park(loop, wsi))
+    if (!is_sound || !park(loop, wsi))
         end(wsi);
 }
 

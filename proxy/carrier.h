@@ -29,7 +29,7 @@ struct carriers {
 /* Has fd (non-blocking) carried, with events for conn. It owns fd from here, also where it fails: NULL
  * when out of memory or of files. Not to be called under a callback of libwebsockets. */
 struct lws *carrier_take(struct loop *loop, int fd, void *conn);
-/* The socket ends. is_sound: all was written and nothing failed, so that the carrier is as good as new.
- * Not to be called under a callback of libwebsockets. */
+/* The socket ends. is_sound: it was connected, and its writing is not waited for, so that the carrier is as
+ * good as new. Not to be called under a callback of libwebsockets. */
 void carrier_leave(struct loop *loop, struct lws *wsi, bool is_sound);
 void carriers_done(struct carriers *carriers);

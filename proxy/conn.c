@@ -1,6 +1,8 @@
 /*
- * Conns on libwebsockets' raw socket role. The callback is a switch in which each case is one call;
- * it only records, and flush (at the end of the turn) writes, tells the owner and frees.
+ * Conns on libwebsockets' raw file role: it says when a socket can be read or written, and what is
+ * read and written is ours (its raw sockets would cost each message half as much again of our
+ * time). The callback is a switch in which each case is one call; it only records, and flush (at
+ * the end of the turn) writes, tells the owner and frees.
  */
 #include "proxy/conn_lws.h"
 
@@ -8,6 +10,7 @@
 #include "proxy/conn_tls.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
@@ -17,8 +20,8 @@
 
 #define FLUSH_LIMIT_MS 5000
 #define LINGER_LIMIT_MS 2000
-/* libwebsockets writes at most its service buffer at once and copies what is over it. */
-#define WRITE_MAX 65536
+/* What is encrypted at once. */
+#define ENCRYPT_MAX 65536
 
 static void flush(struct deferred *work);
 
@@ -81,7 +84,7 @@ static void conn_kill(struct conn *c)
     struct lws *wsi = c->wsi;
 
     if (wsi)
-        carrier_leave(c->loop, wsi, c->is_connected && !c->write_blocked && !c->is_broken);
+        carrier_leave(c->loop, wsi, c->is_connected && !c->write_blocked);
     c->wsi = NULL;
 }
 
@@ -98,20 +101,24 @@ static void conn_end(struct conn *c)
     conn_free(c);
 }
 
-/* Writes from queue until the kernel takes no more; what it did not take of the last part,
- * libwebsockets copied, and asks for POLLOUT by itself. */
+/* Writes from queue until the kernel takes no more, and asks to be told when it does again. */
 static bool write_from(struct conn *c, struct buf *queue)
 {
     while (queue->len > 0 && !c->write_blocked) {
-        size_t len = queue->len < WRITE_MAX ? queue->len : WRITE_MAX;
+        ssize_t len = send(lws_get_socket_fd(c->wsi), queue->data, queue->len, MSG_NOSIGNAL);
 
-        if (lws_write(c->wsi, (unsigned char *)queue->data, len, LWS_WRITE_RAW) < 0) {
-            c->is_broken = true;
+        if (len < 0 && errno == EINTR)
+            continue;
+        if (len < 0 && errno != EAGAIN)
             return false;
+        if (len > 0) {
+            buf_drop(queue, (size_t)len);
+            c->last_activity = loop_now(c->loop);
         }
-        c->write_blocked = lws_partial_buffered(c->wsi) != 0;
-        buf_drop(queue, len);
-        c->last_activity = loop_now(c->loop);
+        if (queue->len > 0) {
+            c->write_blocked = true;
+            lws_callback_on_writable(c->wsi);
+        }
     }
     if (queue->len == 0)
         loop_take_back(c->loop, queue);
@@ -122,7 +129,7 @@ static bool write_from(struct conn *c, struct buf *queue)
 static bool write_encrypted(struct conn *c)
 {
     while (!c->write_blocked) {
-        size_t len = c->out.len < WRITE_MAX ? c->out.len : WRITE_MAX;
+        size_t len = c->out.len < ENCRYPT_MAX ? c->out.len : ENCRYPT_MAX;
 
         if (len && conn_tls_write(c->tls, c->out.data, len) != CONN_TLS_OK)
             return false;
@@ -150,7 +157,7 @@ static bool write_some(struct conn *c)
 
 static bool is_written(const struct conn *c)
 {
-    return c->out.len == 0 && c->wire.len == 0 && !c->write_blocked;
+    return c->out.len == 0 && c->wire.len == 0;
 }
 
 /* A last word in a small record: where the kernel would not take it, the peer does without. */
@@ -188,7 +195,7 @@ static void hold_last(struct conn *c)
 
 static size_t waiting(const struct conn *c)
 {
-    return c->out.len + c->wire.len + (c->write_blocked ? 1 : 0);
+    return c->out.len + c->wire.len;
 }
 
 static void flush(struct deferred *work)
@@ -299,11 +306,27 @@ static void received(struct conn *c, uint8_t *data, size_t len)
         c->callbacks->received(c->owner, data, len);
 }
 
+/* False where libwebsockets is to let go of it. */
+static bool readable(struct conn *c)
+{
+    size_t cap;
+    uint8_t *data = loop_received(c->loop, &cap);
+    ssize_t len = recv(lws_get_socket_fd(c->wsi), data, cap, 0);
+
+    if (len > 0)
+        received(c, data, (size_t)len);
+    else if (len < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    else if (c->is_connected)
+        conn_lose(c, CONN_ENDED);
+    return len > 0 || c->is_connected;
+}
+
 static bool writeable(struct conn *c)
 {
     if (!c->is_connected)
         return connect_is_done(c);
-    c->write_blocked = lws_partial_buffered(c->wsi) != 0;
+    c->write_blocked = false;
     loop_defer(c->loop, &c->flush);
     return true;
 }
@@ -316,6 +339,7 @@ static struct conn *conn_of(struct lws *wsi)
     return c;
 }
 
+/* By libwebsockets itself: the kernel tells it of an error, or that nothing answers. */
 static void closed(struct lws *wsi, struct conn *c)
 {
     lws_set_opaque_user_data(wsi, NULL);
@@ -354,12 +378,11 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     if (!c)
         return 0;
     switch (reason) {
-    case LWS_CALLBACK_RAW_RX:
-        received(c, in, len);
-        break;
-    case LWS_CALLBACK_RAW_WRITEABLE:
+    case LWS_CALLBACK_RAW_RX_FILE:
+        return readable(c) ? 0 : -1;
+    case LWS_CALLBACK_RAW_WRITEABLE_FILE:
         return writeable(c) ? 0 : -1;
-    case LWS_CALLBACK_RAW_CLOSE:
+    case LWS_CALLBACK_RAW_CLOSE_FILE:
         closed(wsi, c);
         break;
     default:
@@ -369,7 +392,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 }
 
 const struct lws_protocols conn_protocols[] = {
-    {.name = "conn", .callback = on_event, .rx_buffer_size = WRITE_MAX},
+    {.name = "conn", .callback = on_event},
     {0},
 };
 

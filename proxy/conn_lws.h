@@ -24,8 +24,7 @@ struct conn {
     bool is_connected;  /* the socket is; TLS may still be on its way */
     bool is_outgoing;
     bool is_unix, is_paused;
-    bool write_blocked; /* libwebsockets holds a partial write */
-    bool is_broken;     /* writing failed */
+    bool write_blocked; /* the kernel took less than all: its word is awaited */
     bool told_high;     /* over the high mark: `drained` is owed */
     enum conn_ending {
         CONN_STAYS,

@@ -68,10 +68,12 @@ static int open_at(const struct listen_place *place, bool has_v6)
     fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    if ((place->unix_path || (set(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
-                              (!place->reuse_port || set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
-                              (a.any.sa_family != AF_INET6 ||
-                               set(fd, IPPROTO_IPV6, IPV6_V6ONLY, place->host[0] != '\0')))) &&
+    /* What is accepted inherits TCP_NODELAY (tcp(7) of Linux: the socket is a copy). */
+    if ((place->unix_path ||
+         (set(fd, SOL_SOCKET, SO_REUSEADDR, 1) && set(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+          (!place->reuse_port || set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
+          (a.any.sa_family != AF_INET6 ||
+           set(fd, IPPROTO_IPV6, IPV6_V6ONLY, place->host[0] != '\0')))) &&
         bind(fd, &a.any, len) == 0 && (!place->unix_path || chmod(place->unix_path, 0660) == 0) &&
         listen(fd, BACKLOG) == 0)
         return fd;
@@ -95,8 +97,6 @@ static void accept_some(struct listen_socket *l, size_t max)
         int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            if (!l->unix_path)
-                set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
             l->accepted(l->ctx, fd, &from);
         } else if (is_out_of_files(errno)) {
             /* It stays readable: looking again at once would be a busy loop. */

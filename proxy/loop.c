@@ -15,7 +15,7 @@
 #include <sys/random.h>
 
 #define TICK_MS 100
-#define SERVICE_BUFFER 65536
+#define RECEIVED_MAX 65536 /* in one call, whoever it comes from */
 #define CLOSE_TURNS 10
 /* Memory lent to what is written: so much of it is kept, in pieces no larger than one write's worth
  * twice over. */
@@ -38,6 +38,7 @@ struct loop {
     void *tick_ctx;
     void (*on_signal)(void *ctx, int number);
     void *signal_ctx;
+    uint8_t received[RECEIVED_MAX];
     uint8_t random[256];
     size_t random_left;
     bool is_stopping;
@@ -107,7 +108,6 @@ static struct lws_context *context_new(struct loop *loop)
     info.port = CONTEXT_PORT_NO_LISTEN;
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.foreign_loops = foreign;
-    info.pt_serv_buf_size = SERVICE_BUFFER;
     info.gid = (gid_t)-1;
     info.uid = (uid_t)-1;
     return lws_create_context(&info);
@@ -273,6 +273,12 @@ void loop_random(struct loop *loop, void *to, size_t len)
     }
     loop->random_left -= len;
     memcpy(to, loop->random + loop->random_left, len);
+}
+
+uint8_t *loop_received(struct loop *loop, size_t *ret_cap)
+{
+    *ret_cap = sizeof loop->received;
+    return loop->received;
 }
 
 size_t loop_conns_len(const struct loop *loop)

@@ -55,3 +55,5 @@ struct lws_context *loop_lws(struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 struct conn_list *loop_conns(struct loop *loop);
 struct carriers *loop_carriers(struct loop *loop);
+/* Where what is read from a socket lies while it is told: one at a time. */
+uint8_t *loop_received(struct loop *loop, size_t *ret_cap);
