@@ -98,7 +98,8 @@ scenario('requests of the service account', { timeout: 240000 }, (d, it) => {
     const items = users.map(({ light }) => adminItem({ jid: bare(light.jid), affiliation: 'member' }));
     const all = items.map((query) => query.replace(/^<query[^>]*>|<\/query>$/g, ''));
     const requests = hasJitsiPlugins ? [`<query xmlns='${NS.admin}'>${all.join('')}</query>`] : items;
-    await Promise.all(requests.map((query) => moderator.iq('set', room, query)));
+    // A hundred at once: each waits for all before it.
+    await Promise.all(requests.map((query) => moderator.iq('set', room, query, 60000)));
     await moderator.iq('get', room, `<query xmlns='${NS.owner}'/>`);
     await moderator.iq('set', room, formSubmit({ 'muc#roomconfig_membersonly': '1', 'muc#roomconfig_whois': 'anyone' }));
     const guest = await d.guest(room, 'asker', { via: 'prosody' });
