@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <linux/sockios.h>
-#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -101,11 +100,26 @@ static void conn_end(struct conn *c)
     conn_free(c);
 }
 
+/* What is written last goes out with the end of the connection, in one packet. Not where the peer's
+ * bytes are not all read: the kernel then ends the connection by a reset, and what it still holds
+ * is lost. */
+static int more_follows(const struct conn *c)
+{
+    int unread = 0;
+
+    if (c->ending != CONN_CLOSES_FLUSHED || c->is_unix || c->tls ||
+        ioctl(lws_get_socket_fd(c->wsi), SIOCINQ, &unread) != 0)
+        return 0;
+    return unread == 0 ? MSG_MORE : 0;
+}
+
 /* Writes from queue until the kernel takes no more, and asks to be told when it does again. */
 static bool write_from(struct conn *c, struct buf *queue)
 {
+    int flags = queue->len > 0 ? MSG_NOSIGNAL | more_follows(c) : 0;
+
     while (queue->len > 0 && !c->write_blocked) {
-        ssize_t len = send(lws_get_socket_fd(c->wsi), queue->data, queue->len, MSG_NOSIGNAL);
+        ssize_t len = send(lws_get_socket_fd(c->wsi), queue->data, queue->len, flags);
 
         if (len < 0 && errno == EINTR)
             continue;
@@ -182,17 +196,6 @@ static void linger(struct conn *c)
         shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
 }
 
-/* What is written now goes out with the end of the connection, in one packet. Not where the peer's
- * bytes are not all read: the kernel then ends the connection by a reset, and what it still holds
- * is lost. */
-static void hold_last(struct conn *c)
-{
-    int fd = lws_get_socket_fd(c->wsi), unread = 0;
-
-    if (!c->is_unix && !c->tls && c->out.len > 0 && ioctl(fd, SIOCINQ, &unread) == 0 && unread == 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_CORK, &(int){1}, sizeof(int));
-}
-
 static size_t waiting(const struct conn *c)
 {
     return c->out.len + c->wire.len;
@@ -215,8 +218,6 @@ static void flush(struct deferred *work)
         conn_lose(c, "out of memory");
         return;
     }
-    if (c->ending == CONN_CLOSES_FLUSHED)
-        hold_last(c);
     if (!write_some(c)) {
         conn_lose(c, "writing failed: the peer is gone");
         return;

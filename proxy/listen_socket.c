@@ -17,7 +17,7 @@
 
 #define BACKLOG 4096
 /* In one turn: others are to have theirs. */
-#define ACCEPTED_AT_ONCE 64
+#define AT_ONCE_MAX 64
 
 union address {
     struct sockaddr any;
@@ -109,9 +109,19 @@ static void accept_some(struct listen_socket *l, size_t max)
     }
 }
 
+/* One in a turn, as to ask for one more in vain costs as much as to accept; more and more where
+ * turn after turn somebody is still waiting. */
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    accept_some(poll->data, ACCEPTED_AT_ONCE);
+    struct listen_socket *l = poll->data;
+    uint64_t turn = loop_turn(l->loop);
+
+    if (turn != l->turn + 1)
+        l->at_once = 1;
+    else if (l->at_once < AT_ONCE_MAX)
+        l->at_once *= 2;
+    l->turn = turn;
+    accept_some(l, l->at_once);
 }
 
 void listen_socket_tick(struct listen_socket *l)
@@ -122,7 +132,7 @@ void listen_socket_tick(struct listen_socket *l)
     uv_poll_start(&l->poll, UV_READABLE, on_readable);
 }
 
-struct listen_socket *listen_socket_new(uv_loop_t *loop, const struct listen_place *place,
+struct listen_socket *listen_socket_new(struct loop *loop, const struct listen_place *place,
                                         void (*accepted)(void *ctx, int fd,
                                                          const struct sockaddr_storage *from),
                                         void *ctx, const char **ret_why)
@@ -134,6 +144,8 @@ struct listen_socket *listen_socket_new(uv_loop_t *loop, const struct listen_pla
     *ret_why = strerror(ENOMEM);
     if (!l)
         return NULL;
+    l->loop = loop;
+    l->at_once = 1;
     l->accepted = accepted;
     l->ctx = ctx;
     if (place->unix_path && !(l->unix_path = strdup(place->unix_path)))
@@ -149,7 +161,7 @@ struct listen_socket *listen_socket_new(uv_loop_t *loop, const struct listen_pla
         l->device = made.st_dev;
         l->inode = made.st_ino;
     }
-    problem = uv_poll_init(loop, &l->poll, l->fd);
+    problem = uv_poll_init(loop_uv(loop), &l->poll, l->fd);
     if (problem != 0) {
         *ret_why = uv_strerror(problem);
         close(l->fd);

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "proxy/loop.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -11,7 +13,10 @@
 #include <uv.h>
 
 struct listen_socket {
+    struct loop *loop;
     uv_poll_t poll;
+    uint64_t turn; /* of the loop, when somebody was waiting last */
+    size_t at_once; /* accepted in one turn */
     int fd;
     bool is_held; /* out of file descriptors: nothing is accepted for a moment */
     char *unix_path; /* removed with it, while it is that file; NULL: none */
@@ -30,7 +35,7 @@ struct listen_place {
 
 /* NULL when it cannot be opened there, and *ret_why says why, borrowed. accepted is given each
  * connection's descriptor, non-blocking, and owns it. */
-struct listen_socket *listen_socket_new(uv_loop_t *loop, const struct listen_place *place,
+struct listen_socket *listen_socket_new(struct loop *loop, const struct listen_place *place,
                                         void (*accepted)(void *ctx, int fd,
                                                          const struct sockaddr_storage *from),
                                         void *ctx, const char **ret_why);

@@ -402,7 +402,7 @@ static bool open_socket(struct listener *l)
     const char *why;
     char place[256];
 
-    l->socket = listen_socket_new(loop_uv(l->proxy->loop), &where, on_socket, l, &why);
+    l->socket = listen_socket_new(l->proxy->loop, &where, on_socket, l, &why);
     if (l->socket)
         return true;
     listener_place(config, place, sizeof place);

@@ -29,6 +29,7 @@ struct loop {
     uv_timer_t tick;
     uv_signal_t signals[3];
     struct lws_context *lws;
+    uint64_t turn;
     struct deferred *first, **last;
     struct conn_list conns;
     struct buf spares[SPARES_MAX];
@@ -78,7 +79,10 @@ static void run_deferred(struct loop *loop)
 
 static void on_prepare(uv_prepare_t *handle)
 {
-    run_deferred(handle->data);
+    struct loop *loop = handle->data;
+
+    run_deferred(loop);
+    loop->turn++;
 }
 
 static void on_tick(uv_timer_t *handle)
@@ -221,6 +225,11 @@ void loop_free(struct loop *loop)
 int64_t loop_now(const struct loop *loop)
 {
     return (int64_t)uv_now(&loop->uv);
+}
+
+uint64_t loop_turn(const struct loop *loop)
+{
+    return loop->turn;
 }
 
 void loop_defer(struct loop *loop, struct deferred *work)

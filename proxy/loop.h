@@ -33,6 +33,8 @@ void loop_drop_conns(struct loop *loop);
 void loop_free(struct loop *loop);
 
 int64_t loop_now(const struct loop *loop);
+/* Counts the turns: how often it waited for events. */
+uint64_t loop_turn(const struct loop *loop);
 void loop_defer(struct loop *loop, struct deferred *work);
 /* Takes queued work out again; for what is being freed. */
 void loop_undefer(struct loop *loop, struct deferred *work);

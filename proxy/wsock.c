@@ -112,10 +112,11 @@ static void peer_closes(struct wsock *w, const struct ws_output *close)
 {
     const struct transport_callbacks *callbacks = w->transport.callbacks;
     void *owner = w->transport.owner;
+    bool is_answer = w->state == WSOCK_OPEN;
 
-    if (w->state == WSOCK_OPEN)
+    finish(w); /* first: then the answer leaves together with the end of the connection */
+    if (is_answer)
         send_close(w, close->code, NULL, 0);
-    finish(w);
     if (callbacks)
         callbacks->closed(owner, close->code, close->data, close->len);
 }
