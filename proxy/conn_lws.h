@@ -10,22 +10,9 @@
 
 #define CONN_MAGIC 0x436f6e6eu
 
+/* What every message looks at comes first, in two lines of the cache. */
 struct conn {
     uint32_t magic;
-    struct loop *loop;
-    struct lws *wsi; /* NULL before connecting and once libwebsockets let go of it */
-    const struct conn_callbacks *callbacks; /* NULL once the owner let go */
-    void *owner;
-    struct buf out;       /* what the owner wrote */
-    struct conn_tls *tls; /* NULL: plain */
-    struct buf wire;      /* with TLS, what `out` became */
-    struct deferred flush; /* queued whenever something waits to be written, closed or told */
-    bool is_open;       /* the owner may write */
-    bool is_connected;  /* the socket is; TLS may still be on its way */
-    bool is_outgoing;
-    bool is_unix, is_paused;
-    bool write_blocked; /* the kernel took less than all: its word is awaited */
-    bool told_high;     /* over the high mark: `drained` is owed */
     enum conn_ending {
         CONN_STAYS,
         CONN_CLOSES_FLUSHED,
@@ -33,9 +20,25 @@ struct conn {
         CONN_LINGERS, /* until the peer closes */
         CONN_CLOSES_NOW,
     } ending;
-    int64_t deadline; /* of connecting, or of flushing before the end; INT64_MAX when none */
+    struct loop *loop;
+    struct lws *wsi; /* NULL before connecting and once libwebsockets let go of it */
+    const struct conn_callbacks *callbacks; /* NULL once the owner let go */
+    void *owner;
+    struct deferred flush; /* queued whenever something waits to be written, closed or told */
+
+    struct buf out;       /* what the owner wrote */
+    struct conn_tls *tls; /* NULL: plain */
     int64_t last_activity;
     const char *lost; /* why the peer's end is gone, to be told at the end of the turn */
+    bool is_open;       /* the owner may write */
+    bool is_connected;  /* the socket is; TLS may still be on its way */
+    bool is_outgoing;
+    bool is_unix, is_paused;
+    bool write_blocked; /* the kernel took less than all: its word is awaited */
+    bool told_high;     /* over the high mark: `drained` is owed */
+
+    struct buf wire;  /* with TLS, what `out` became */
+    int64_t deadline; /* of connecting, or of flushing before the end; INT64_MAX when none */
     struct in6_addr address;
     uint16_t port;
     struct connecting *connecting; /* connect.c's, while it lasts */

@@ -51,14 +51,14 @@ struct session_answer {
 struct session {
     char *full_jid, *bare_jid; /* NULL until bound */
     bool is_fresh;             /* the JID was made for this login (anonymous, no previd) */
+    bool is_token_unseen;      /* it began elsewhere */
+    struct sm sm;
     struct session_place *places;
     size_t places_len;
-    struct sm sm;
     struct session_answer *answers; /* oldest first */
     size_t answers_len;
     uint64_t answers_made;
     struct token token; /* it began with, while it has no stream (wire fact 27) */
-    bool is_token_unseen; /* it began elsewhere */
     char *resume_id; /* NULL: cannot be resumed */
     int64_t resume_ms;
     struct stream *stream; /* NULL while suspended */

@@ -46,8 +46,18 @@ static inline struct parse_limits stream_message_limits(size_t bytes)
 }
 
 struct stream {
+    /* What every message looks at. */
     struct proxy *proxy;
+    struct transport *client; /* a WebSocket, or a BOSH session */
+    struct wsock *server;
+    struct session *session; /* NULL once it went on elsewhere */
     enum stream_state state;
+    unsigned joins_on_way; /* forwarded, Prosody's word on them not yet seen */
+    bool is_carried;       /* the client is a BOSH session */
+    bool has_opened;       /* he sent the first <open/> */
+    bool is_logged_in;     /* bound too */
+    bool awaits_bind, awaits_resume; /* the client waits for the answer */
+
     uint64_t ordinal;
     char address[64]; /* the real client's */
     char tag[192];    /* of its log lines: ordinal, address, JID as learnt */
@@ -60,9 +70,6 @@ struct stream {
     struct buf early;  /* what it sent before that */
     char *response;    /* the 101 that waits for Prosody's */
     struct upstream *upstream;
-    struct transport *client; /* a WebSocket, or a BOSH session */
-    bool is_carried;          /* the latter */
-    struct wsock *server;
 
     struct token token;
     struct token former_token; /* of the session that is resumed here, for rooms the new one is not for */
@@ -72,20 +79,15 @@ struct stream {
     int64_t key_deadline; /* then it is not waited for any longer */
     bool has_previd; /* the URL names a former session: the JID may be an old one */
     struct login login;
-    bool is_logged_in; /* bound too */
     bool is_opened;  /* Prosody answered <open/> */
     bool is_closing; /* an XMPP <close/> or stream error passed, either way */
     bool said_misused;
-    bool has_opened; /* he sent the first <open/> */
     unsigned failed_logins;
     unsigned opens;  /* how many <open/> he may still send */
     bool opens_main; /* the last one was for xmpp.domain */
-    bool awaits_bind, awaits_resume; /* the client waits for the answer */
-    char *bind_id;                   /* of the request; NULL when it has none */
-    unsigned joins_on_way;           /* forwarded, Prosody's word on them not yet seen */
-    int64_t full_since;              /* Prosody's side stands still since; 0: it does not */
+    char *bind_id;      /* of the request; NULL when it has none */
+    int64_t full_since; /* Prosody's side stands still since; 0: it does not */
     int64_t held_since;
-    struct session *session; /* NULL once it went on elsewhere */
     char *resume_id;
     uint32_t resume_h; /* what the client said it has, in its own count */
     bool resume_is_ahead;     /* that is more than it was sent from here */
