@@ -13,6 +13,7 @@
 struct lws_context;
 struct carriers;
 struct config;
+struct worker;
 
 /* Work for the end of this turn, embedded in what it works on. Queued once at most. */
 struct deferred {
@@ -55,3 +56,4 @@ struct lws_context *loop_lws(struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 struct conn_list *loop_conns(struct loop *loop);
 struct carriers *loop_carriers(struct loop *loop);
+struct worker *loop_resolver(struct loop *loop); /* where names are looked up */
