@@ -4,8 +4,10 @@
  */
 #include "proxy/carrier.h"
 #include "proxy/conn_lws.h"
+#include "proxy/worker.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +20,11 @@
 #define ADDRESSES_MAX 4
 
 /* Lives on after its conn where the resolver still runs: then `conn` is NULL and it frees itself.
- */
+ * A conn has one at most, so that limits.connections bounds how many names wait. */
 struct connecting {
-    uv_getaddrinfo_t request;
+    struct worker_job job;
+    struct addrinfo *found; /* the resolver's while is_resolving, as is `problem` */
+    int problem;
     struct conn *conn;
     bool is_resolving;
     char host[256];
@@ -28,7 +32,7 @@ struct connecting {
     struct ssl_ctx_st *tls;
     char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
     size_t addresses_len, next;
-    char why[96]; /* it has none */
+    char why[112]; /* it has none */
 };
 
 static void connecting_free(struct connecting *k)
@@ -133,30 +137,51 @@ static bool address_of(const struct addrinfo *info, char *to, size_t len)
     return false;
 }
 
-static void resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
+static struct connecting *connecting_of(struct worker_job *job)
 {
-    struct connecting *k = request->data;
-    struct conn *c = k->conn;
+    return (struct connecting *)((char *)job - offsetof(struct connecting, job));
+}
 
-    k->is_resolving = false;
-    if (!c) {
-        connecting_free(k);
-        uv_freeaddrinfo(list);
-        return;
-    }
-    for (struct addrinfo *at = status == 0 ? list : NULL; at && k->addresses_len < ADDRESSES_MAX;
-         at = at->ai_next) {
+static void resolve(struct worker_job *job)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct connecting *k = connecting_of(job);
+
+    k->problem = getaddrinfo(k->host, NULL, &hints, &k->found);
+}
+
+static void take_addresses(struct connecting *k)
+{
+    for (struct addrinfo *at = k->found; at && k->addresses_len < ADDRESSES_MAX; at = at->ai_next) {
         if (address_of(at, k->addresses[k->addresses_len], sizeof k->addresses[0]))
             k->addresses_len++;
     }
-    uv_freeaddrinfo(list);
-    if (k->addresses_len == 0) {
-        snprintf(k->why, sizeof k->why, "the name %.40s has no address: %s", k->host,
-                 status ? uv_strerror(status) : "none given");
-        conn_lose(c, k->why);
+    if (k->found)
+        freeaddrinfo(k->found);
+    k->found = NULL;
+}
+
+static void resolved(struct worker_job *job, int status)
+{
+    struct connecting *k = connecting_of(job);
+    struct conn *c = k->conn;
+
+    k->is_resolving = false;
+    take_addresses(k);
+    if (!c) {
+        connecting_free(k);
         return;
     }
-    loop_defer(c->loop, &c->flush);
+    if (k->addresses_len > 0) {
+        loop_defer(c->loop, &c->flush);
+        return;
+    }
+    if (status != 0)
+        snprintf(k->why, sizeof k->why, "the name %.40s cannot be looked up: no thread", k->host);
+    else
+        snprintf(k->why, sizeof k->why, "the name %.40s has no address: %s", k->host,
+                 k->problem ? gai_strerror(k->problem) : "none given");
+    conn_lose(c, k->why);
 }
 
 /* From flush: an address waits to be tried. */
@@ -182,29 +207,23 @@ void connect_cancel(struct conn *c)
         return;
     c->connecting = NULL;
     k->conn = NULL;
-    if (k->is_resolving)
-        uv_cancel((uv_req_t *)&k->request);
-    else
+    if (!k->is_resolving || worker_cancel(loop_resolver(c->loop), &k->job))
         connecting_free(k);
 }
 
-static bool begin(struct conn *c, struct connecting *k)
+static void begin(struct conn *c, struct connecting *k)
 {
     struct in6_addr number;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 
     if (inet_pton(AF_INET, k->host, &number) == 1 || inet_pton(AF_INET6, k->host, &number) == 1) {
         snprintf(k->addresses[0], sizeof k->addresses[0], "%.45s", k->host);
         k->addresses_len = 1;
         loop_defer(c->loop, &c->flush);
-        return true;
+        return;
     }
-    k->request.data = k;
+    k->job = (struct worker_job){.run = resolve, .done = resolved};
     k->is_resolving = true;
-    if (uv_getaddrinfo(loop_uv(c->loop), &k->request, resolved, k->host, NULL, &hints) == 0)
-        return true;
-    k->is_resolving = false;
-    return false;
+    worker_queue(loop_resolver(c->loop), &k->job);
 }
 
 struct conn *conn_connect(struct loop *loop, const struct conn_target *target, int64_t timeout_ms,
@@ -227,7 +246,6 @@ struct conn *conn_connect(struct loop *loop, const struct conn_target *target, i
     c->is_outgoing = true;
     conn_set_deadline(c, loop_now(loop) + timeout_ms);
     conn_set_owner(c, callbacks, owner);
-    if (!begin(c, k))
-        conn_lose(c, "the name cannot be resolved");
+    begin(c, k);
     return c;
 }

@@ -8,6 +8,7 @@
 #include "proxy/carrier.h"
 #include "proxy/conn_lws.h"
 #include "proxy/log.h"
+#include "proxy/worker.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #define TICK_MS 100
 #define RECEIVED_MAX 65536 /* in one call, whoever it comes from */
 #define CLOSE_TURNS 10
+#define RESOLVERS_MAX 4 /* names that do not answer hold up no more than so many others */
 /* Memory lent to what is written: so much of it is kept, in pieces no larger than one write's worth
  * twice over. */
 #define SPARES_MAX 64
@@ -35,6 +37,7 @@ struct loop {
     struct buf spares[SPARES_MAX];
     size_t spares_len, spare_bytes;
     struct carriers carriers;
+    struct worker *resolver;
     void (*on_tick)(void *ctx, int64_t now);
     void *tick_ctx;
     void (*on_signal)(void *ctx, int number);
@@ -125,11 +128,15 @@ struct loop *loop_new(void)
     loop->last = &loop->first;
     if (uv_loop_init(&loop->uv) != 0)
         return NULL;
-    loop->lws = context_new(loop);
+    loop->resolver = worker_new(&loop->uv, RESOLVERS_MAX);
+    loop->lws = loop->resolver ? context_new(loop) : NULL;
     if (!loop->lws) {
-        log_line(LOG_LEVEL_ERROR, "loop",
-                 "libwebsockets could not be set up on libuv; is "
-                 "libwebsockets-evlib-uv installed?");
+        log_line(LOG_LEVEL_ERROR, "loop", "%s",
+                 loop->resolver ? "libwebsockets could not be set up on libuv; is "
+                                  "libwebsockets-evlib-uv installed?"
+                                : "out of memory");
+        worker_free(loop->resolver);
+        uv_run(&loop->uv, UV_RUN_NOWAIT); /* closes what that leaves */
         uv_loop_close(&loop->uv);
         return NULL;
     }
@@ -206,6 +213,7 @@ void loop_free(struct loop *loop)
     if (!loop)
         return;
     loop_drop_conns(loop);
+    worker_free(loop->resolver);
     carriers_done(&loop->carriers);
     drop_spares(loop);
     uv_prepare_stop(&loop->prepare);
@@ -313,4 +321,9 @@ struct conn_list *loop_conns(struct loop *loop)
 struct carriers *loop_carriers(struct loop *loop)
 {
     return &loop->carriers;
+}
+
+struct worker *loop_resolver(struct loop *loop)
+{
+    return loop->resolver;
 }

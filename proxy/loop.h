@@ -13,6 +13,7 @@
 struct lws_context;
 struct carriers;
 struct config;
+struct worker;
 
 /* Work for the end of this turn, embedded in what it works on. Queued once at most. */
 struct deferred {
@@ -59,3 +60,4 @@ struct conn_list *loop_conns(struct loop *loop);
 struct carriers *loop_carriers(struct loop *loop);
 /* Where what is read from a socket lies while it is told: one at a time. */
 uint8_t *loop_received(struct loop *loop, size_t *ret_cap);
+struct worker *loop_resolver(struct loop *loop); /* where names are looked up */

@@ -6,6 +6,7 @@
 
 #include "proxy/log.h"
 #include "proxy/state_file.h"
+#include "proxy/worker.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #define TAG "state"
 #define HANGS "it does not answer, its disk is slow or stands still"
+#define NO_THREAD "no thread can be started for it"
 #define CHANGES_MAX 65536 /* waiting to be written; a room costs a few at a time */
 
 struct state {
@@ -25,14 +27,16 @@ struct state {
     bool is_busy;
     bool is_working;
     bool is_hanging; /* somebody waited too long for the worker */
-    bool is_losing;  /* changes that had no room: all is written anew once there is */
+    bool has_no_thread;
+    bool is_losing; /* changes that had no room: all is written anew once there is */
     bool is_renewing;
     char problem[STATE_PROBLEM_MAX]; /* the file's own belongs to the worker */
     int64_t retry_at, sweep_at;
     bool is_ending;
     unsigned openings; /* of which it was made good what is missing */
     unsigned moves;    /* told */
-    uv_work_t work;
+    struct worker *worker;
+    struct worker_job job;
     const struct state_callbacks *callbacks;
     void *ctx;
 };
@@ -40,7 +44,9 @@ struct state {
 /* Said when it changes. */
 static void set_working(struct state *s)
 {
-    const char *problem = s->is_hanging ? HANGS : state_file_problem(s->file);
+    const char *problem = s->is_hanging      ? HANGS
+                          : s->has_no_thread ? NO_THREAD
+                                             : state_file_problem(s->file);
     bool is_working = problem[0] == '\0';
     bool is_new = s->is_working || strcmp(s->problem, HANGS) == 0;
 
@@ -88,9 +94,14 @@ static void tell(struct state *s, struct state_change *change)
     free(change);
 }
 
-static void work(uv_work_t *request)
+static struct state *state_of(struct worker_job *job)
 {
-    struct state *s = request->data;
+    return (struct state *)((char *)job - offsetof(struct state, job));
+}
+
+static void work(struct worker_job *job)
+{
+    struct state *s = state_of(job);
 
     state_file_write(s->file, &s->batch, &s->found);
 }
@@ -127,12 +138,27 @@ static void note_move(struct state *s)
     s->moves = moves;
 }
 
-static void worked(uv_work_t *request, int status)
+/* Its changes are lost, as those of a file that cannot be written. */
+static void note_lost(struct state *s)
 {
-    struct state *s = request->data;
+    struct state_change *change;
+
+    STAILQ_FOREACH(change, &s->batch, link)
+    {
+        change->outcome = STATE_UNWRITTEN;
+    }
+    s->is_losing = true;
+}
+
+static void worked(struct worker_job *job, int status)
+{
+    struct state *s = state_of(job);
     struct state_change *change;
 
     s->is_hanging = false;
+    s->has_no_thread = status != 0;
+    if (s->has_no_thread)
+        note_lost(s);
     note_move(s);
     set_working(s);
     renew(s);
@@ -152,10 +178,7 @@ static void begin(struct state *s)
     STAILQ_CONCAT(&s->batch, &s->waiting);
     s->waiting_len = 0;
     s->is_busy = true;
-    s->work.data = s;
-    /* It fails only where there is no function to run (libuv's documentation). */
-    if (uv_queue_work(loop_uv(s->loop), &s->work, work, worked) != 0)
-        abort();
+    worker_queue(s->worker, &s->job);
 }
 
 /* Said when it begins: thousands may follow. */
@@ -267,10 +290,14 @@ struct state *state_new(struct loop *loop, const char *file,
     if (!s)
         return NULL;
     s->file = state_file_new(file);
-    if (!s->file) {
+    s->worker = worker_new(loop_uv(loop), 1);
+    if (!s->file || !s->worker) {
+        worker_free(s->worker);
+        state_file_free(s->file);
         free(s);
         return NULL;
     }
+    s->job = (struct worker_job){.run = work, .done = worked};
     s->loop = loop;
     s->callbacks = callbacks;
     s->ctx = ctx;
@@ -292,6 +319,7 @@ void state_free(struct state *s)
     /* A batch under way is waited for; what it leaves begins the next. */
     while (s->is_busy)
         uv_run(loop_uv(s->loop), UV_RUN_ONCE);
+    worker_free(s->worker);
     state_file_free(s->file);
     free(s);
 }

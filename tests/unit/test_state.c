@@ -73,6 +73,16 @@ static void settle(void)
         ;
 }
 
+static bool no_threads;
+
+int __wrap_uv_thread_create(uv_thread_t *id, uv_thread_cb entry, void *argument);
+int __real_uv_thread_create(uv_thread_t *id, uv_thread_cb entry, void *argument);
+
+int __wrap_uv_thread_create(uv_thread_t *id, uv_thread_cb entry, void *argument)
+{
+    return no_threads ? UV_EAGAIN : __real_uv_thread_create(id, entry, argument);
+}
+
 static struct state *open_state(void)
 {
     struct state *state;
@@ -587,6 +597,35 @@ static void test_ends_with_work(void **ctx)
     assert_string_equal(found, "a@r b@r ");
 }
 
+/* The system has none for it: that is said, and what was lost is written anew once it has. */
+static void test_no_thread(void **ctx)
+{
+    struct state *state;
+
+    no_threads = true;
+    state = open_state();
+    assert_false(state_is_working(state));
+    assert_non_null(strstr(state_problem(state), "no thread"));
+    expect_unwritten(state);
+    no_threads = false;
+    renews = hold_b;
+    renewed = state;
+    now += STATE_RETRY_MS;
+    tick(state);
+    assert_true(state_is_working(state));
+    assert_string_equal(state_problem(state), "");
+    assert_int_equal(renewals, 1);
+    state_free(state);
+    no_threads = true;
+    state = open_state();
+    state_release(state, "b@r");
+    state_free(state);
+    no_threads = false;
+    state = open_state();
+    assert_string_equal(found, "b@r ");
+    state_free(state);
+}
+
 static void test_newer_version(void **ctx)
 {
     struct state *state;
@@ -783,6 +822,7 @@ int main(void)
         cmocka_unit_test_setup(test_slow_disk, set_up),
         cmocka_unit_test_setup(test_given_up, set_up),
         cmocka_unit_test_setup(test_ends_with_work, set_up),
+        cmocka_unit_test_setup(test_no_thread, set_up),
         cmocka_unit_test_setup(test_newer_version, set_up),
         cmocka_unit_test_setup(test_shared, set_up),
         cmocka_unit_test_setup(test_handed_over, set_up),
@@ -801,6 +841,6 @@ int main(void)
     failed = cmocka_run_group_tests(tests, NULL, NULL);
     set_up(NULL);
     rmdir(folder);
-    uv_loop_close(&uv);
-    return failed;
+    settle();
+    return uv_loop_close(&uv) != 0 ? 1 : failed;
 }

@@ -10,6 +10,7 @@ const SMALL_QUARANTINE = {
 };
 
 const residentKiB = (pid) => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+const threads = (pid) => fs.readdirSync(`/proc/${pid}/task`).length;
 // What stands behind descriptors: those that wait for another socket (proxy/carrier.h) share one thing.
 const openFiles = (pid) => new Set(fs.readdirSync(`/proc/${pid}/fd`).map((fd) => {
   try {
@@ -68,4 +69,4 @@ function main(file, run) {
   });
 }
 
-module.exports = { SMALL_QUARANTINE, residentKiB, openFiles, processorMs, hardFileLimit, percentile, inParallel, soakOf, main };
+module.exports = { SMALL_QUARANTINE, residentKiB, threads, openFiles, processorMs, hardFileLimit, percentile, inParallel, soakOf, main };

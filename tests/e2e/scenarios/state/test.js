@@ -2,9 +2,11 @@
 // what becomes of the room.
 'use strict';
 const assert = require('node:assert/strict');
+const { threads } = require('../../lib/measure');
 const { scenario } = require('../../lib/scenario');
 const { joinStanza, formSubmit } = require('../../lib/stanza');
 const { Tally } = require('../../lib/tally');
+const { within } = require('../../lib/wait');
 
 const KEEPS = (text) => text.includes('muc#roomconfig_persistentroom');
 const ASKS_WHO = (text) => /<item role=/.test(text);
@@ -159,6 +161,18 @@ scenario('a crash', { recorder: true, timeout: 300000 }, (d, it) => {
     }
     await leftByAll(room);
     await log(new RegExp(`destroyed room=${room}`));
+  });
+
+  it('whoever writes the file is gone once it is written: one thread costs the least', async () => {
+    const room = await d.room();
+    const asker = await d.asker(room, 'asker');
+    await asker.enterLobby(room);
+    const alone = async () => {
+      while (threads(d.vestibule.program.pid) > 1) await asker.ping();
+    };
+    await within(10000, 'its thread to end', alone());
+    await asker.close();
+    await leftByAll(room);
   });
 
   it('what somebody else made persistent is not touched', async () => {
