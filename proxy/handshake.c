@@ -21,6 +21,8 @@ static const char *const about_others[] = {"forwarded", "x-real-ip", "x-forwarde
                                            "x-forwarded-host", "x-forwarded-port"};
 
 #define NAME_MAX_LEN 255
+/* A request without its query, that of most browsers. */
+#define REQUEST_ROOM 480
 
 /* Prosody's modules ask for x_forwarded_for, and find X_Forwarded_For as well as X-Forwarded-For.
  */
@@ -231,6 +233,7 @@ void handshake_request(struct buf *out, const struct handshake_request *request)
 {
     const struct http_head *client = request->client;
 
+    buf_reserve(out, REQUEST_ROOM + request->query.len);
     add_request_line(out, request);
     add_text_header(out, "Host", request->host);
     if (request->upgrade) {
