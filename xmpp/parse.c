@@ -10,6 +10,7 @@
  */
 #include "xmpp/parse.h"
 
+#include "xmpp/find.h"
 #include "xmpp/ns.h"
 #include "xmpp/parse_arena.h"
 #include "xmpp/parse_scan.h"
@@ -385,8 +386,7 @@ static void read_message(struct parser *p, const char *msg, size_t len)
  * <open/> and <close/> are none to it where a reference hides the name. */
 static bool hides_framing(const struct node *root, const char *msg, size_t len)
 {
-    return strcmp(root->e.ns, NS_FRAMING) == 0 &&
-           memmem(msg, len, NS_FRAMING, strlen(NS_FRAMING)) == NULL;
+    return strcmp(root->e.ns, NS_FRAMING) == 0 && !find_text(msg, len, NS_FRAMING);
 }
 
 enum parse_result parser_read(struct parser *p, const char *msg, size_t len,
