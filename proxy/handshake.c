@@ -4,7 +4,6 @@
  */
 #include "proxy/handshake.h"
 
-#include <ctype.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <string.h>
@@ -22,20 +21,24 @@ static const char *const about_others[] = {"forwarded", "x-real-ip", "x-forwarde
                                            "x-forwarded-host", "x-forwarded-port"};
 
 #define NAME_MAX_LEN 255
+/* A request without its query, that of most browsers. */
+#define REQUEST_ROOM 480
 
 /* Prosody's modules ask for x_forwarded_for, and find X_Forwarded_For as well as X-Forwarded-For.
  */
 static void fold(struct http_slice name, char ret[NAME_MAX_LEN + 1])
 {
-    for (size_t i = 0; i < name.len; i++)
-        ret[i] = (char)(name.at[i] == '_' ? '-' : tolower((unsigned char)name.at[i]));
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.at[i];
+        ret[i] = (char)(c == '_' ? '-' : c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
     ret[name.len] = '\0';
 }
 
 static bool is_one_of(const char *folded, const char *const *names, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (strcmp(folded, names[i]) == 0)
+        if (folded[0] == names[i][0] && strcmp(folded, names[i]) == 0)
             return true;
     }
     return false;
@@ -119,10 +122,10 @@ void handshake_accept(struct buf *out, const struct http_head *request)
     char accept[HANDSHAKE_ACCEPT_LEN + 1];
 
     accept_of(key->value.at, key->value.len, accept);
-    buf_printf(out,
-               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-               "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: xmpp\r\n\r\n",
-               accept);
+    buf_add_str(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                     "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
+    buf_add(out, accept, HANDSHAKE_ACCEPT_LEN);
+    buf_add_str(out, "\r\nSec-WebSocket-Protocol: xmpp\r\n\r\n");
 }
 
 const char *handshake_status_text(int status)
@@ -190,48 +193,62 @@ static void add_header(struct buf *out, const struct http_header *header)
 /* A header that Connection names belongs to that connection alone (RFC 9110 section 7.6.1), but for
  * the token: what was judged here must be what Prosody reads. No name too long for us has a meaning
  * there, so it stays behind. */
-static bool is_forwarded(const struct handshake_request *request, const struct http_header *header)
+static bool is_forwarded(const struct handshake_request *request, struct http_slice name)
 {
-    char name[NAME_MAX_LEN + 1];
+    char folded[NAME_MAX_LEN + 1];
 
-    if (header->name.len > NAME_MAX_LEN)
+    if (name.len > NAME_MAX_LEN)
         return false;
-    fold(header->name, name);
-    if (is_one_of(name, not_forwarded, sizeof not_forwarded / sizeof not_forwarded[0]))
+    fold(name, folded);
+    if (is_one_of(folded, not_forwarded, sizeof not_forwarded / sizeof not_forwarded[0]))
         return false;
     if (!request->client_is_trusted &&
-        is_one_of(name, about_others, sizeof about_others / sizeof about_others[0]))
+        is_one_of(folded, about_others, sizeof about_others / sizeof about_others[0]))
         return false;
-    if (http_slice_is_nocase(header->name, "authorization"))
-        return true;
-    memcpy(name, header->name.at, header->name.len);
-    name[header->name.len] = '\0';
-    return !http_header_has_token(request->client, "connection", name);
+    return http_slice_is_nocase(name, "authorization") ||
+           !http_header_lists(request->client, "connection", name);
+}
+
+static void add_request_line(struct buf *out, const struct handshake_request *request)
+{
+    buf_add_str(out, request->method);
+    buf_add_str(out, " ");
+    buf_add_str(out, request->path);
+    if (request->query.at) {
+        buf_add_str(out, "?");
+        buf_add(out, request->query.at, request->query.len);
+    }
+    buf_add_str(out, " HTTP/1.1\r\n");
+}
+
+static void add_text_header(struct buf *out, const char *name, const char *value)
+{
+    buf_add_str(out, name);
+    buf_add_str(out, ": ");
+    buf_add_str(out, value);
+    buf_add_str(out, "\r\n");
 }
 
 void handshake_request(struct buf *out, const struct handshake_request *request)
 {
     const struct http_head *client = request->client;
 
-    buf_printf(out, "%s %s", request->method, request->path);
-    if (request->query.at) {
-        buf_add_str(out, "?");
-        buf_add(out, request->query.at, request->query.len);
-    }
-    buf_printf(out, " HTTP/1.1\r\nHost: %s\r\n", request->host);
-    if (request->upgrade)
-        buf_printf(out,
-                   "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                   "Sec-WebSocket-Protocol: xmpp\r\nSec-WebSocket-Key: %s\r\n",
-                   request->key);
-    else
+    buf_reserve(out, REQUEST_ROOM + request->query.len);
+    add_request_line(out, request);
+    add_text_header(out, "Host", request->host);
+    if (request->upgrade) {
+        buf_add_str(out, "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: xmpp\r\n");
+        add_text_header(out, "Sec-WebSocket-Key", request->key);
+    } else {
         buf_add_str(out, "Connection: close\r\n");
+    }
     if (request->has_content)
         buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)request->content_len);
     if (request->forwarded_for)
-        buf_printf(out, "X-Forwarded-For: %s\r\n", request->forwarded_for);
+        add_text_header(out, "X-Forwarded-For", request->forwarded_for);
     for (size_t i = 0; client && i < client->headers_len; i++) {
-        if (is_forwarded(request, &client->headers[i]))
+        if (is_forwarded(request, client->headers[i].name))
             add_header(out, &client->headers[i]);
     }
     buf_add_str(out, "\r\n");

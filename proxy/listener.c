@@ -213,7 +213,7 @@ static void identify(struct guest *g, const struct http_head *request, size_t he
     }
     g->address = identity.key;
     if (identity.is_trusted)
-        snprintf(g->name, sizeof g->name, "%s", identity.address);
+        memcpy(g->name, identity.address, sizeof g->name);
     serve(g, request, head_len, &identity);
     peer_identity_done(&identity);
 }

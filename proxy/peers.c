@@ -174,7 +174,9 @@ bool peer_identify(const struct config *config, const struct conn *conn,
         ret->key = peer;
     if (has_address) {
         print_address(&peer, text, sizeof text);
-        buf_printf(&list, "%s%s", list.len ? ", " : "", text);
+        if (list.len)
+            buf_add_str(&list, ", ");
+        buf_add_str(&list, text);
     }
     if (has_address && memcmp(&ret->key, &peer, sizeof peer) == 0)
         memcpy(ret->address, text, sizeof text);

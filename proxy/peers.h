@@ -9,7 +9,7 @@
 #include "xmpp/http.h"
 
 struct peer_identity {
-    char address[64];    /* for the log */
+    char address[CONN_PEER_MAX]; /* for the log */
     struct in6_addr key; /* for counting; zero where there is no address */
     bool is_trusted;     /* the conn's peer is in trusted_proxies, or comes by a unix socket */
     char *forwarded_for; /* the X-Forwarded-For to send on; NULL: none */

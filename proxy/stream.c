@@ -114,7 +114,7 @@ struct stream *stream_make(struct proxy *proxy, const struct peer_identity *iden
     }
     s->state = STREAM_CONNECTING;
     s->opens = 1;
-    snprintf(s->address, sizeof s->address, "%s", identity->address);
+    memcpy(s->address, identity->address, sizeof s->address);
     s->key = identity->key;
     s->is_counted = true; /* the listener counted it */
     s->since = loop_now(proxy->loop);

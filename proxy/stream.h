@@ -59,7 +59,7 @@ struct stream {
     bool awaits_bind, awaits_resume; /* the client waits for the answer */
 
     uint64_t ordinal;
-    char address[64]; /* the real client's */
+    char address[CONN_PEER_MAX]; /* the real client's */
     char tag[192];    /* of its log lines: ordinal, address, JID as learnt */
     struct in6_addr key; /* by which connections_per_ip counts it */
     bool is_counted;

@@ -9,6 +9,8 @@
  */
 #include "xmpp/http.h"
 
+#include "xmpp/find.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -17,17 +19,18 @@ struct reader {
     size_t len, at;
 };
 
-static bool is_token_char(unsigned char c)
-{
-    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-        return true;
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
+/* RFC 9110 section 5.6.2. */
+static const bool token_char[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,  ['#'] = true,
+    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
+    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
+    ['`'] = true,         ['|'] = true,         ['~'] = true,
+};
 
 static bool is_token(struct http_slice s)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (!is_token_char((unsigned char)s.at[i]))
+        if (!token_char[(unsigned char)s.at[i]])
             return false;
     }
     return s.len > 0;
@@ -52,9 +55,12 @@ static struct http_slice trim(struct http_slice s)
 /* The next line without its CR LF. Bare CR, bare LF and other control characters are HTTP_BAD. */
 static enum http_result next_line(struct reader *r, struct http_slice *ret)
 {
-    for (size_t i = r->at; i < r->len; i++) {
+    for (size_t i = r->at;; i++) {
+        i += find_stop(r->data + i, r->len - i, "\x7f\x7f\x7f");
+        if (i == r->len)
+            return HTTP_MORE;
         unsigned char c = (unsigned char)r->data[i];
-        if ((c >= ' ' && c != 0x7f) || c == '\t')
+        if (c == '\t' || c >= 0x80)
             continue;
         if (c != '\r')
             return HTTP_BAD;
@@ -66,7 +72,6 @@ static enum http_result next_line(struct reader *r, struct http_slice *ret)
         r->at = i + 2;
         return HTTP_OK;
     }
-    return HTTP_MORE;
 }
 
 /* Cuts s at the first separator: what is before it is returned, s becomes what is behind. */
@@ -93,13 +98,9 @@ static bool parse_target(struct http_slice target, struct http_head *head)
 {
     struct http_slice rest = target;
 
-    if (target.len == 0 || target.at[0] != '/')
+    if (target.len == 0 || target.at[0] != '/' ||
+        find_stop(target.at, target.len, " #\x7f") < target.len)
         return false;
-    for (size_t i = 0; i < target.len; i++) {
-        unsigned char c = (unsigned char)target.at[i];
-        if (c <= ' ' || c >= 0x7f || c == '#')
-            return false;
-    }
     head->target = head->path = target;
     if (cut(&rest, '?', &head->path))
         head->query = rest;
@@ -196,15 +197,27 @@ bool http_slice_is(struct http_slice s, const char *text)
     return s.len == strlen(text) && (s.len == 0 || memcmp(s.at, text, s.len) == 0);
 }
 
+static bool same_nocase(struct http_slice a, struct http_slice b)
+{
+    return a.len == b.len && (a.len == 0 || strncasecmp(a.at, b.at, a.len) == 0);
+}
+
+static struct http_slice slice_of(const char *text)
+{
+    return (struct http_slice){text, strlen(text)};
+}
+
 bool http_slice_is_nocase(struct http_slice s, const char *text)
 {
-    return s.len == strlen(text) && (s.len == 0 || strncasecmp(s.at, text, s.len) == 0);
+    return same_nocase(s, slice_of(text));
 }
 
 const struct http_header *http_header(const struct http_head *head, const char *name)
 {
+    const struct http_slice wanted = slice_of(name);
+
     for (size_t i = 0; i < head->headers_len; i++) {
-        if (http_slice_is_nocase(head->headers[i].name, name))
+        if (same_nocase(head->headers[i].name, wanted))
             return &head->headers[i];
     }
     return NULL;
@@ -212,29 +225,37 @@ const struct http_header *http_header(const struct http_head *head, const char *
 
 size_t http_header_count(const struct http_head *head, const char *name)
 {
+    const struct http_slice wanted = slice_of(name);
     size_t count = 0;
 
     for (size_t i = 0; i < head->headers_len; i++) {
-        if (http_slice_is_nocase(head->headers[i].name, name))
+        if (same_nocase(head->headers[i].name, wanted))
             count++;
     }
     return count;
 }
 
-bool http_header_has_token(const struct http_head *head, const char *name, const char *token)
+bool http_header_lists(const struct http_head *head, const char *name, struct http_slice token)
 {
+    const struct http_slice wanted = slice_of(name);
+
     for (size_t i = 0; i < head->headers_len; i++) {
-        if (!http_slice_is_nocase(head->headers[i].name, name))
+        if (!same_nocase(head->headers[i].name, wanted))
             continue;
         struct http_slice rest = head->headers[i].value, item;
         while (cut(&rest, ',', &item)) {
-            if (http_slice_is_nocase(trim(item), token))
+            if (same_nocase(trim(item), token))
                 return true;
         }
-        if (http_slice_is_nocase(trim(rest), token))
+        if (same_nocase(trim(rest), token))
             return true;
     }
     return false;
+}
+
+bool http_header_has_token(const struct http_head *head, const char *name, const char *token)
+{
+    return http_header_lists(head, name, slice_of(token));
 }
 
 /* The value of two hexadecimal digits that do not differ in case, as Prosody decodes them; else -1.

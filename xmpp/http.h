@@ -52,6 +52,7 @@ const struct http_header *http_header(const struct http_head *head, const char *
 size_t http_header_count(const struct http_head *head, const char *name);
 /* Whether any header of that name lists token (comma-separated, any case). */
 bool http_header_has_token(const struct http_head *head, const char *name, const char *token);
+bool http_header_lists(const struct http_head *head, const char *name, struct http_slice token);
 /* Whether path is the endpoint at path wanted: repeated and trailing slashes count as Prosody's HTTP
  * server takes them (wire fact 20). */
 bool http_path_is(struct http_slice path, const char *wanted);

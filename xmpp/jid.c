@@ -34,12 +34,17 @@ enum part { NODE, DOMAIN, RESOURCE };
 
 static const struct {
     enum jid_result bad;
-    const char *refused; /* printable ASCII that a part must not have */
     bool folds_case;
 } parts[] = {
-    [NODE] = {JID_BAD_NODE, " \"&'/:<>@", true},
-    [DOMAIN] = {JID_BAD_DOMAIN, "", true},
-    [RESOURCE] = {JID_BAD_RESOURCE, "", false},
+    [NODE] = {JID_BAD_NODE, true},
+    [DOMAIN] = {JID_BAD_DOMAIN, true},
+    [RESOURCE] = {JID_BAD_RESOURCE, false},
+};
+
+/* Printable ASCII that a node must not have (RFC 6122 appendix A.5). */
+static const bool refused_in_node[128] = {
+    [' '] = true, ['"'] = true, ['&'] = true, ['\''] = true, ['/'] = true,
+    [':'] = true, ['<'] = true, ['>'] = true, ['@'] = true,
 };
 
 static const Stringprep_profile *profile_of(enum part part)
@@ -91,7 +96,7 @@ static bool prepare_ascii(enum part part, struct slice from, char *to)
 {
     for (size_t i = 0; i < from.len; i++) {
         unsigned char c = (unsigned char)from.at[i];
-        if (c < 0x20 || c > 0x7E || strchr(parts[part].refused, c))
+        if (c < 0x20 || c > 0x7E || (part == NODE && refused_in_node[c]))
             return false;
         to[i] = (char)(parts[part].folds_case && c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
     }

@@ -1,5 +1,5 @@
 /*
- * One WebSocket message to one small tree, by libxml2's SAX2 push parser.
+ * One WebSocket message to one small tree, by libxml2's SAX2 interface.
  *
  * What a newcomer gets wrong: being well-formed for libxml2 is not enough. Prosody reads the same
  * bytes with expat, so whatever two parsers could take in two ways must be refused here: libxml2
@@ -10,6 +10,7 @@
  */
 #include "xmpp/parse.h"
 
+#include "xmpp/find.h"
 #include "xmpp/ns.h"
 #include "xmpp/parse_arena.h"
 #include "xmpp/parse_scan.h"
@@ -349,26 +350,33 @@ static bool ready_context(struct parser *p)
 {
     if (p->context && xmlDictGetUsage(p->context->dict) > DICTIONARY_MAX)
         drop_context(p);
-    if (p->context && xmlCtxtResetPush(p->context, NULL, 0, NULL, NULL) != 0)
-        drop_context(p);
     if (!p->context) {
-        p->context = xmlCreatePushParserCtxt(&p->sax, p, NULL, 0, NULL);
+        p->context = xmlNewParserCtxt();
         if (!p->context)
             return false;
+        *p->context->sax = p->sax;
+        p->context->userData = p;
         xmlCtxtUseOptions(p->context, PARSE_OPTIONS);
     }
     return true;
 }
 
+/* All of the message is there, so libxml2 need not buffer it, nor look for a tag's end before it
+ * reads the tag: it only wants a NUL behind. */
 static void read_message(struct parser *p, const char *msg, size_t len)
 {
-    if (!ready_context(p)) {
+    char *text = arena_alloc(&p->arena, len + 1);
+    if (!text || !ready_context(p)) {
         p->result = PARSE_NO_MEMORY;
         return;
     }
-    int error = xmlParseChunk(p->context, msg, (int)len, 1);
-    if (p->result == PARSE_OK &&
-        (error == XML_ERR_NO_MEMORY || p->context->lastError.code == XML_ERR_NO_MEMORY))
+    memcpy(text, msg, len);
+    text[len] = '\0';
+    xmlSetupParserForBuffer(p->context, (const xmlChar *)text, NULL);
+    if (p->result != PARSE_OK) /* on_error was told that there is no memory */
+        return;
+    xmlParseDocument(p->context);
+    if (p->result == PARSE_OK && p->context->lastError.code == XML_ERR_NO_MEMORY)
         p->result = PARSE_NO_MEMORY;
     if (p->result == PARSE_OK && (!p->context->wellFormed || !p->root || p->open))
         p->result = PARSE_NOT_WELL_FORMED;
@@ -378,8 +386,7 @@ static void read_message(struct parser *p, const char *msg, size_t len)
  * <open/> and <close/> are none to it where a reference hides the name. */
 static bool hides_framing(const struct node *root, const char *msg, size_t len)
 {
-    return strcmp(root->e.ns, NS_FRAMING) == 0 &&
-           memmem(msg, len, NS_FRAMING, strlen(NS_FRAMING)) == NULL;
+    return strcmp(root->e.ns, NS_FRAMING) == 0 && !find_text(msg, len, NS_FRAMING);
 }
 
 enum parse_result parser_read(struct parser *p, const char *msg, size_t len,

@@ -1,6 +1,6 @@
 /*
  * Reads one WebSocket message as exactly one complete, namespace-well-formed XML element (RFC 7395
- * section 3.3.3) with libxml2's SAX2 push interface, and offers it as a small tree.
+ * section 3.3.3) with libxml2's SAX2 interface, and offers it as a small tree.
  *
  * What would make two parsers see two things (DTD, comment, processing instruction, CDATA, XML
  * declaration, undeclared entity, anything before or behind the element) is refused. The tree lives

@@ -9,6 +9,8 @@
  */
 #include "xmpp/query.h"
 
+#include "xmpp/find.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,8 +85,15 @@ enum query_result query_get(const char *query, size_t len, const char *name, cha
     if (decoded == NULL)
         return QUERY_NO_MEMORY;
     size_t n = 0;
-    for (size_t at = 0, used; at < value_len; at += used)
+    for (size_t at = 0, used;; at += used) {
+        size_t plain = find_stop(value + at, value_len - at, "+%%");
+        memcpy(decoded + n, value + at, plain);
+        n += plain;
+        at += plain;
+        if (at == value_len)
+            break;
         decoded[n++] = decode_one(value + at, value_len - at, &used);
+    }
     decoded[n] = '\0';
     *ret_value = decoded;
     *ret_len = n;
