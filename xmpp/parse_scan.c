@@ -78,9 +78,9 @@ enum parse_result parse_scan(const char *msg, size_t len, const struct parse_lim
     for (size_t i = 0; i < len;) {
         /* Character data and values are most of a message, and hold nothing to be judged. */
         if (scan.quote)
-            i += find_stop(msg + i, len - i, (char[]){'<', '<', (char)scan.quote});
+            i += find_quote(msg + i, len - i, (char)scan.quote);
         else if (!scan.in_tag)
-            i += find_stop(msg + i, len - i, "<<<");
+            i += find_markup(msg + i, len - i);
         if (i == len)
             break;
         if (s[i] >= 0x80) {

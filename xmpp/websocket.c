@@ -21,13 +21,22 @@
 
 typedef uint64_t wide __attribute__((vector_size(16)));
 
-static void mask_wide(uint8_t *to, const uint8_t *from, wide mask)
+static void mask_16(uint8_t *to, const uint8_t *from, wide mask)
 {
     wide bytes;
 
-    memcpy(&bytes, from, sizeof(bytes));
+    memcpy(&bytes, from, sizeof bytes);
     bytes ^= mask;
-    memcpy(to, &bytes, sizeof(bytes));
+    memcpy(to, &bytes, sizeof bytes);
+}
+
+static void mask_8(uint8_t *to, const uint8_t *from, uint64_t mask)
+{
+    uint64_t bytes;
+
+    memcpy(&bytes, from, sizeof bytes);
+    bytes ^= mask;
+    memcpy(to, &bytes, sizeof bytes);
 }
 
 /* XORs len bytes of from with the mask's four, as they lie in memory, into to (which may be from).
@@ -36,26 +45,24 @@ static void mask_bytes(uint8_t *to, const uint8_t *from, size_t len, uint32_t ma
 {
     const uint64_t half = mask * UINT64_C(0x100000001);
     const wide all = {half, half};
-    uint8_t single[4];
-    uint32_t bytes;
+    uint8_t single[8];
     size_t i = 0;
 
     for (size_t end = len & ~(size_t)31; i < end; i += 32) {
-        mask_wide(to + i, from + i, all);
-        mask_wide(to + i + 16, from + i + 16, all);
+        mask_16(to + i, from + i, all);
+        mask_16(to + i + 16, from + i + 16, all);
     }
     if (len & 16) {
-        mask_wide(to + i, from + i, all);
+        mask_16(to + i, from + i, all);
         i += 16;
     }
-    for (size_t end = len & ~(size_t)3; i < end; i += 4) {
-        memcpy(&bytes, from + i, sizeof bytes);
-        bytes ^= mask;
-        memcpy(to + i, &bytes, sizeof bytes);
+    if (len & 8) {
+        mask_8(to + i, from + i, half);
+        i += 8;
     }
-    memcpy(single, &mask, sizeof single);
-    for (size_t rest = 0; i < len; i++)
-        to[i] = from[i] ^ single[rest++];
+    memcpy(single, &half, sizeof single);
+    for (size_t rest = 0; rest < (len & 7); rest++)
+        to[i + rest] = from[i + rest] ^ single[rest];
 }
 
 static uint32_t mask_of(const uint8_t bytes[4])
