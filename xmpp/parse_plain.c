@@ -84,16 +84,15 @@ static void skip_space(struct plain *p)
 
 static bool take_name(struct plain *p, struct slice *ret)
 {
-    const char *from = p->at, *at = from;
+    size_t len = 1;
 
-    if (!is(*at, BEGINS_NAME))
+    if (!is(p->at[0], BEGINS_NAME))
         return false;
-    do {
-        at++;
-    } while (is(*at, IN_NAME));
-    p->at = at;
-    *ret = (struct slice){from, (size_t)(at - from)};
-    return ret->len <= NAME_MAX_LEN;
+    while (is(p->at[len], IN_NAME))
+        len++;
+    *ret = (struct slice){p->at, len};
+    p->at += len;
+    return len <= NAME_MAX_LEN;
 }
 
 /* Names that begin so are XML's own (XML 1.0 section 2.3). */
