@@ -27,7 +27,7 @@ struct slice {
 
 struct plain {
     const char *at, *end;
-    struct slice *open; /* DEPTH_MAX of them */
+    struct slice *open; /* DEPTH_MAX of them; outside, so that the rest may live in registers */
     size_t depth_max, elements_max, attributes_max;
     size_t depth, elements, declarations;
     size_t spelled; /* as parse.c counts it, or more */
