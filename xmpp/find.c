@@ -76,7 +76,8 @@ static __attribute__((noinline)) size_t find_stop_short(const char *s, size_t le
     return i;
 }
 
-/* Inline in any build, so that bytes known in advance are vectors known in advance. */
+/* How many bytes from s on are printable ASCII other than a, b and c. Inline in any build, so that
+ * bytes known in advance are vectors known in advance. */
 static inline __attribute__((always_inline)) size_t find_stop(const char *s, size_t len, char a,
                                                               char b, char c)
 {
