@@ -153,8 +153,8 @@ static size_t deliver(struct wsock *w, uint8_t *data, size_t len)
 
     w->is_delivering = true;
     while (used < len && w->state != WSOCK_CLOSED && (!w->stopped || w->state == WSOCK_CLOSING)) {
-        struct ws_output out = {0};
-        size_t took = 0;
+        struct ws_output out;
+        size_t took;
         enum ws_event what = ws_decode(&w->decoder, data + used, len - used, &took, &out);
 
         used += took;

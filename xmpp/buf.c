@@ -26,7 +26,7 @@ void buf_clear(struct buf *b)
         b->data[0] = '\0';
 }
 
-bool buf_reserve(struct buf *b, size_t more)
+bool buf_grow(struct buf *b, size_t more)
 {
     if (b->failed)
         return false;

@@ -18,7 +18,12 @@ struct buf {
 
 void buf_done(struct buf *b);                   /* accepts a zeroed buffer; leaves it zeroed */
 void buf_clear(struct buf *b);                  /* empties it, keeps the memory */
-bool buf_reserve(struct buf *b, size_t more);   /* room for more bytes at data + len */
+bool buf_grow(struct buf *b, size_t more);      /* for buf_reserve */
+/* Room for more bytes at data + len, and a NUL behind them. */
+static inline bool buf_reserve(struct buf *b, size_t more)
+{
+    return (!b->failed && more < b->cap - b->len) || buf_grow(b, more);
+}
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_add_str(struct buf *b, const char *text);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

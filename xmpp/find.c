@@ -20,6 +20,18 @@ static wide load(const char *s)
     return value;
 }
 
+static bool any(wide bytes)
+{
+#ifdef __SSE2__
+    return __builtin_ia32_pmovmskb128((char __attribute__((vector_size(WIDE))))bytes) != 0;
+#else
+    uint64_t half[2];
+
+    memcpy(half, &bytes, sizeof half);
+    return (half[0] | half[1]) != 0;
+#endif
+}
+
 /* The place of the first byte that is not 0 in what a comparison gave, WIDE when there is none. */
 static size_t first_set(wide bytes)
 {
@@ -44,84 +56,103 @@ static size_t first_set(wide bytes)
 #endif
 }
 
-/* What stops find_stop, each in all places. */
-struct stops {
-    wide a, b, c;
-};
-
-static wide stops_in(wide bytes, struct stops stops)
+/* Where one of a, b and c stands, or what is not printable ASCII. */
+static wide stops_in(const char *s, char a, char b, char c)
 {
-    return (bytes < 0x20) | (bytes == stops.a) | (bytes == stops.b) | (bytes == stops.c);
+    const wide none = {0}, bytes = load(s);
+
+    return (bytes < 0x20) | (bytes == none + (int8_t)a) | (bytes == none + (int8_t)b) |
+           (bytes == none + (int8_t)c);
 }
 
 /* Less than a vector. */
-static __attribute__((noinline)) size_t find_stop_short(const char *s, size_t len,
-                                                        const char stops[3])
+static __attribute__((noinline)) size_t find_stop_short(const char *s, size_t len, char a, char b,
+                                                        char c)
 {
     size_t i = 0;
 
-    for (; i < len; i++) {
-        int8_t byte = (int8_t)s[i];
-
-        if (byte < 0x20 || s[i] == stops[0] || s[i] == stops[1] || s[i] == stops[2])
-            break;
-    }
+    while (i < len && (int8_t)s[i] >= 0x20 && s[i] != a && s[i] != b && s[i] != c)
+        i++;
     return i;
 }
 
-size_t find_stop(const char *s, size_t len, const char stops[3])
+/* How many bytes from s on are printable ASCII other than a, b and c. Inline in any build, so that
+ * bytes known in advance are vectors known in advance. */
+static inline __attribute__((always_inline)) size_t find_stop(const char *s, size_t len, char a,
+                                                              char b, char c)
 {
-    const wide none = {0};
-    const struct stops all = {none + (int8_t)stops[0], none + (int8_t)stops[1],
-                              none + (int8_t)stops[2]};
-    size_t i = 0, at;
+    size_t i = WIDE, at;
 
     if (len < WIDE)
-        return find_stop_short(s, len, stops);
-    at = first_set(stops_in(load(s), all));
+        return find_stop_short(s, len, a, b, c);
+    at = first_set(stops_in(s, a, b, c));
     if (at < WIDE)
         return at;
-    for (i = WIDE; len - i >= 2 * WIDE; i += 2 * WIDE) {
-        wide here = stops_in(load(s + i), all), next = stops_in(load(s + i + WIDE), all);
+    for (; len - i >= 2 * WIDE; i += 2 * WIDE) {
+        wide here = stops_in(s + i, a, b, c), next = stops_in(s + i + WIDE, a, b, c);
 
-        if (first_set(here | next) < WIDE) {
+        if (any(here | next)) {
             at = first_set(here);
             return at < WIDE ? i + at : i + WIDE + first_set(next);
         }
     }
-    for (; len - i >= WIDE; i += WIDE) {
-        at = first_set(stops_in(load(s + i), all));
+    if (len - i >= WIDE) {
+        at = first_set(stops_in(s + i, a, b, c));
         if (at < WIDE)
             return i + at;
     }
     /* The last of them, some a second time. */
-    return len - WIDE + first_set(stops_in(load(s + len - WIDE), all));
+    return len - WIDE + first_set(stops_in(s + len - WIDE, a, b, c));
 }
 
-/* Whether text stands at one of the places from s on that a vector holds. */
-static bool stands_near(const char *s, const char *text, size_t text_len)
+size_t find_markup(const char *s, size_t len)
+{
+    return find_stop(s, len, '<', '>', '&');
+}
+
+size_t find_quote(const char *s, size_t len, char quote)
+{
+    return find_stop(s, len, '<', '&', quote);
+}
+
+/* The places from s on, of those that a vector holds, where both text's first and its last byte
+ * fit: they are few. */
+static wide candidates(const char *s, const char *text, size_t text_len)
 {
     const int8_t first = (int8_t)text[0], last = (int8_t)text[text_len - 1];
-    /* Places where both the first and the last byte fit are few. */
-    wide fits = (load(s) == first) & (load(s + text_len - 1) == last);
 
-    for (size_t at = first_set(fits); at < WIDE; at = first_set(fits)) {
+    return (load(s) == first) & (load(s + text_len - 1) == last);
+}
+
+/* Whether text stands at one of them. */
+static __attribute__((noinline)) bool stands_at(const char *s, wide places, const char *text,
+                                                size_t text_len)
+{
+    for (size_t at = first_set(places); at < WIDE; at = first_set(places)) {
         if (memcmp(s + at, text, text_len) == 0)
             return true;
-        fits[at] = 0;
+        places[at] = 0;
     }
     return false;
 }
 
-bool find_text(const char *s, size_t len, const char *text)
+bool find_bytes(const char *s, size_t len, const char *text, size_t text_len)
 {
-    const size_t text_len = strlen(text), need = text_len - 1 + WIDE;
+    const size_t need = text_len - 1 + WIDE;
+    size_t i = 0, last;
 
     if (len < need)
         return memmem(s, len, text, text_len) != NULL;
-    for (size_t i = 0; i < len - need; i += WIDE) {
-        if (stands_near(s + i, text, text_len))
+    last = len - need;
+    for (; i + WIDE <= last; i += 2 * WIDE) {
+        wide here = candidates(s + i, text, text_len);
+        wide next = candidates(s + i + WIDE, text, text_len);
+
+        if (any(here | next) && (stands_at(s + i, here, text, text_len) ||
+                                 stands_at(s + i + WIDE, next, text, text_len)))
             return true;
     }
-    return stands_near(s + len - need, text, text_len);
+    if (i < last && stands_at(s + i, candidates(s + i, text, text_len), text, text_len))
+        return true;
+    return stands_at(s + last, candidates(s + last, text, text_len), text, text_len);
 }

@@ -5,9 +5,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
-/* How many bytes from s on are printable ASCII other than the three in stops (of which some may be
- * the same). */
-size_t find_stop(const char *s, size_t len, const char stops[3]);
+/* How many bytes from s on are printable ASCII and no '<', '>' or '&': character data. */
+size_t find_markup(const char *s, size_t len);
+/* How many are printable ASCII and no '<', '&' or quote: an attribute's value. */
+size_t find_quote(const char *s, size_t len, char quote);
+
+bool find_bytes(const char *s, size_t len, const char *text, size_t text_len);
 /* Whether text, of at least two bytes, stands in s. */
-bool find_text(const char *s, size_t len, const char *text);
+static inline bool find_text(const char *s, size_t len, const char *text)
+{
+    return find_bytes(s, len, text, strlen(text));
+}

@@ -35,6 +35,21 @@ static bool is_xml_declaration(const unsigned char *s, size_t len)
            strchr("= \t\r\n", s[strlen(name)]) != NULL;
 }
 
+/* What stands in a tag outside of values and is nothing to scan_markup. */
+static const bool indifferent[256] = {
+    ['a' ... 'w'] = true, ['y'] = true, ['z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true,
+    ['-'] = true,         [':'] = true, ['/'] = true, [' '] = true,
+};
+
+static size_t skip_indifferent(const unsigned char *s, size_t len)
+{
+    size_t i = 0;
+
+    while (i < len && indifferent[s[i]])
+        i++;
+    return i;
+}
+
 /* Takes the character of markup at s, len bytes from the end. "<!" and "<?" begin everything RFC
  * 6120 section 11.1 forbids, CDATA and the XML declaration too, and stand in no well-formed element
  * otherwise. Attributes are counted here because libxml2 compares each with each before it calls
@@ -76,11 +91,13 @@ enum parse_result parse_scan(const char *msg, size_t len, const struct parse_lim
     if (len == 0 || s[0] != '<' || s[len - 1] != '>')
         return PARSE_NOT_WELL_FORMED;
     for (size_t i = 0; i < len;) {
-        /* Character data and values are most of a message, and hold nothing to be judged. */
+        /* Most bytes are nothing to be judged. */
         if (scan.quote)
-            i += find_stop(msg + i, len - i, (char[]){'<', '<', (char)scan.quote});
+            i += find_quote(msg + i, len - i, (char)scan.quote);
         else if (!scan.in_tag)
-            i += find_stop(msg + i, len - i, "<<<");
+            i += find_markup(msg + i, len - i);
+        else
+            i += skip_indifferent(s + i, len - i);
         if (i == len)
             break;
         if (s[i] >= 0x80) {

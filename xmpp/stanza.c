@@ -9,47 +9,59 @@
 
 #include <string.h>
 
-static const struct {
-    const char *ns, *name;
-    enum stanza_kind kind;
-} kinds[] = {
-    {NS_CLIENT, "presence", STANZA_PRESENCE},
-    {NS_CLIENT, "message", STANZA_MESSAGE},
-    {NS_CLIENT, "iq", STANZA_IQ},
-    {NS_FRAMING, "open", STANZA_OPEN},
-    {NS_FRAMING, "close", STANZA_CLOSE},
-    {NS_SASL, "auth", STANZA_SASL_AUTH},
-    {NS_SASL, "challenge", STANZA_SASL_OTHER},
-    {NS_SASL, "response", STANZA_SASL_OTHER},
-    {NS_SASL, "abort", STANZA_SASL_OTHER},
-    {NS_SASL, "success", STANZA_SASL_SUCCESS},
-    {NS_SASL, "failure", STANZA_SASL_FAILURE},
-    {NS_SM, "enable", STANZA_SM_ENABLE},
-    {NS_SM, "enabled", STANZA_SM_ENABLED},
-    {NS_SM, "resume", STANZA_SM_RESUME},
-    {NS_SM, "resumed", STANZA_SM_RESUMED},
-    {NS_SM, "failed", STANZA_SM_FAILED},
-    {NS_SM, "r", STANZA_SM_REQUEST},
-    {NS_SM, "a", STANZA_SM_ACK},
-    {NS_STREAMS, "features", STANZA_FEATURES},
-    {NS_STREAMS, "error", STANZA_STREAM_ERROR},
-    {NS_STREAMS, "stream", STANZA_RAW_STREAM},
-};
-
 struct slice {
     const char *at;
     size_t len;
 };
 
+#define SLICE(text)                                                                                \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+
+static const struct {
+    struct slice ns, name;
+    enum stanza_kind kind;
+} kinds[] = {
+    {SLICE(NS_CLIENT), SLICE("presence"), STANZA_PRESENCE},
+    {SLICE(NS_CLIENT), SLICE("message"), STANZA_MESSAGE},
+    {SLICE(NS_CLIENT), SLICE("iq"), STANZA_IQ},
+    {SLICE(NS_FRAMING), SLICE("open"), STANZA_OPEN},
+    {SLICE(NS_FRAMING), SLICE("close"), STANZA_CLOSE},
+    {SLICE(NS_SASL), SLICE("auth"), STANZA_SASL_AUTH},
+    {SLICE(NS_SASL), SLICE("challenge"), STANZA_SASL_OTHER},
+    {SLICE(NS_SASL), SLICE("response"), STANZA_SASL_OTHER},
+    {SLICE(NS_SASL), SLICE("abort"), STANZA_SASL_OTHER},
+    {SLICE(NS_SASL), SLICE("success"), STANZA_SASL_SUCCESS},
+    {SLICE(NS_SASL), SLICE("failure"), STANZA_SASL_FAILURE},
+    {SLICE(NS_SM), SLICE("enable"), STANZA_SM_ENABLE},
+    {SLICE(NS_SM), SLICE("enabled"), STANZA_SM_ENABLED},
+    {SLICE(NS_SM), SLICE("resume"), STANZA_SM_RESUME},
+    {SLICE(NS_SM), SLICE("resumed"), STANZA_SM_RESUMED},
+    {SLICE(NS_SM), SLICE("failed"), STANZA_SM_FAILED},
+    {SLICE(NS_SM), SLICE("r"), STANZA_SM_REQUEST},
+    {SLICE(NS_SM), SLICE("a"), STANZA_SM_ACK},
+    {SLICE(NS_STREAMS), SLICE("features"), STANZA_FEATURES},
+    {SLICE(NS_STREAMS), SLICE("error"), STANZA_STREAM_ERROR},
+    {SLICE(NS_STREAMS), SLICE("stream"), STANZA_RAW_STREAM},
+};
+
+static bool same(struct slice a, struct slice b)
+{
+    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+}
+
 static bool slice_is(struct slice s, const char *text)
 {
-    return strlen(text) == s.len && memcmp(s.at, text, s.len) == 0;
+    const size_t len = strlen(text);
+
+    return s.len == len && memcmp(s.at, text, len) == 0;
 }
 
 static enum stanza_kind find_kind(struct slice ns, struct slice name)
 {
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        if (slice_is(name, kinds[i].name) && slice_is(ns, kinds[i].ns))
+        if (same(name, kinds[i].name) && same(ns, kinds[i].ns))
             return kinds[i].kind;
     if (ns.len == 0 || slice_is(name, "presence") || slice_is(name, "message") ||
         slice_is(name, "iq"))
@@ -82,7 +94,8 @@ static struct slice peek_namespace(const char *at, const char *end)
         while (at < end && is_space(*at))
             at++;
         const char *name = at;
-        while (at < end && *at != '=' && *at != '>' && *at != '/' && !is_space(*at))
+        while (at < end &&
+               (*at > '>' || (*at != '=' && *at != '>' && *at != '/' && !is_space(*at))))
             at++;
         size_t name_len = (size_t)(at - name);
         while (at < end && is_space(*at))

@@ -21,44 +21,65 @@
 
 typedef uint64_t wide __attribute__((vector_size(16)));
 
-static void mask_wide(uint8_t *to, const uint8_t *from, wide mask)
+static void mask_16(uint8_t *to, const uint8_t *from, wide mask)
 {
     wide bytes;
 
-    memcpy(&bytes, from, sizeof(bytes));
+    memcpy(&bytes, from, sizeof bytes);
     bytes ^= mask;
-    memcpy(to, &bytes, sizeof(bytes));
+    memcpy(to, &bytes, sizeof bytes);
 }
 
-/* XORs len bytes of from with the mask into to (which may be from); the first byte meets mask[at &
- * 3]. */
-static void mask_bytes(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4],
-                       uint64_t at)
+static void mask_8(uint8_t *to, const uint8_t *from, uint64_t mask)
+{
+    uint64_t bytes;
+
+    memcpy(&bytes, from, sizeof bytes);
+    bytes ^= mask;
+    memcpy(to, &bytes, sizeof bytes);
+}
+
+/* XORs len bytes of from with the mask's four, as they lie in memory, into to (which may be from).
+ */
+static void mask_bytes(uint8_t *to, const uint8_t *from, size_t len, uint32_t mask)
+{
+    const uint64_t half = mask * UINT64_C(0x100000001);
+    const wide all = {half, half};
+    uint8_t single[8];
+    size_t i = 0;
+
+    for (size_t end = len & ~(size_t)31; i < end; i += 32) {
+        mask_16(to + i, from + i, all);
+        mask_16(to + i + 16, from + i + 16, all);
+    }
+    if (len & 16) {
+        mask_16(to + i, from + i, all);
+        i += 16;
+    }
+    if (len & 8) {
+        mask_8(to + i, from + i, half);
+        i += 8;
+    }
+    memcpy(single, &half, sizeof single);
+    for (size_t rest = 0; rest < (len & 7); rest++)
+        to[i + rest] = from[i + rest] ^ single[rest];
+}
+
+static uint32_t mask_of(const uint8_t bytes[4])
+{
+    uint32_t mask;
+
+    memcpy(&mask, bytes, sizeof mask);
+    return mask;
+}
+
+/* The mask for what begins at byte `at` of a payload. */
+static uint32_t mask_from(const uint8_t mask[4], uint64_t at)
 {
     const uint8_t turned[4] = {mask[at & 3], mask[(at + 1) & 3], mask[(at + 2) & 3],
                                mask[(at + 3) & 3]};
-    uint32_t quarter, bytes;
-    size_t i = 0;
 
-    memcpy(&quarter, turned, sizeof(quarter));
-    const uint64_t half = quarter * UINT64_C(0x100000001);
-    const wide all = {half, half};
-
-    for (size_t end = len & ~(size_t)31; i < end; i += 32) {
-        mask_wide(to + i, from + i, all);
-        mask_wide(to + i + 16, from + i + 16, all);
-    }
-    if (len & 16) {
-        mask_wide(to + i, from + i, all);
-        i += 16;
-    }
-    for (size_t end = len & ~(size_t)3; i < end; i += 4) {
-        memcpy(&bytes, from + i, sizeof(bytes));
-        bytes ^= quarter;
-        memcpy(to + i, &bytes, sizeof(bytes));
-    }
-    for (; i < len; i++)
-        to[i] = from[i] ^ mask[(at + i) & 3];
+    return mask_of(turned);
 }
 
 static uint64_t read_number(const uint8_t *p, size_t size)
@@ -293,12 +314,40 @@ static enum ws_event take_header(struct ws_decoder *d, const uint8_t *data, size
     return WS_NEED_MORE;
 }
 
-enum ws_event ws_decode(struct ws_decoder *d, uint8_t *data, size_t len, size_t *ret_used,
-                        struct ws_output *ret)
+/* Nearly every message is one frame, and there as a whole: this is what the rest comes to for such
+ * a one. false: it is something else, and nothing was touched. */
+static bool take_whole(struct ws_decoder *d, uint8_t *data, size_t len, size_t *ret_used,
+                       struct ws_output *ret)
+{
+    const bool masked = d->role == WS_SERVER;
+    size_t at = 2, size;
+
+    if (d->header_len > 0 || d->in_message || d->ended || len < 4 || data[0] != (0x80 | WS_OP_TEXT))
+        return false;
+    size = data[1] ^ (masked ? 0x80U : 0); /* over 127 where the mask bit is wrong */
+    if (size == 126) {
+        size = (size_t)data[2] << 8 | data[3];
+        at = 4;
+        if (size < 126)
+            return false;
+    } else if (size > 126) {
+        return false;
+    }
+    at += masked ? 4 : 0;
+    if (size == 0 || size > d->max_message || len < at + size)
+        return false;
+    if (masked)
+        mask_bytes(data + at, data + at, size, mask_of(data + at - 4));
+    *ret = (struct ws_output){.data = (const char *)data + at, .len = size};
+    *ret_used = at + size;
+    return true;
+}
+
+static enum ws_event take_pieces(struct ws_decoder *d, uint8_t *data, size_t len, size_t *ret_used,
+                                 struct ws_output *ret)
 {
     size_t at = 0;
 
-    let_go(d);
     *ret = (struct ws_output){.data = ""};
     *ret_used = len;
     while (!d->ended) {
@@ -321,7 +370,7 @@ enum ws_event ws_decode(struct ws_decoder *d, uint8_t *data, size_t len, size_t 
         if (part == 0 && missing > 0)
             break;
         if (d->masked && part > 0)
-            mask_bytes(data + at, data + at, part, d->mask, d->payload_have);
+            mask_bytes(data + at, data + at, part, mask_from(d->mask, d->payload_have));
         bool happened = take_payload(d, data + at, part, &event, ret);
         at += part;
         if (part == missing) {
@@ -336,41 +385,41 @@ enum ws_event ws_decode(struct ws_decoder *d, uint8_t *data, size_t len, size_t 
     return WS_NEED_MORE;
 }
 
+enum ws_event ws_decode(struct ws_decoder *d, uint8_t *data, size_t len, size_t *ret_used,
+                        struct ws_output *ret)
+{
+    let_go(d);
+    if (take_whole(d, data, len, ret_used, ret))
+        return WS_TEXT;
+    return take_pieces(d, data, len, ret_used, ret);
+}
+
 /* ---- encoding ---- */
 
 void ws_encode(struct buf *out, enum ws_opcode opcode, const char *data, size_t len,
                const uint8_t *mask)
 {
-    uint8_t header[14];
-    size_t header_len = 2, size = 0;
-
-    header[0] = (uint8_t)(0x80 | opcode);
-    if (len < 126) {
-        header[1] = (uint8_t)len;
-    } else {
-        size = len <= UINT16_MAX ? 2 : 8;
-        header[1] = size == 2 ? 126 : 127;
-        for (size_t i = 0; i < size; i++)
-            header[2 + i] = (uint8_t)((uint64_t)len >> (8 * (size - 1 - i)));
-        header_len += size;
-    }
-    if (mask != NULL) {
-        header[1] |= 0x80;
-        memcpy(header + header_len, mask, 4);
-        header_len += 4;
-    }
+    const size_t size = len < 126 ? 0 : len <= UINT16_MAX ? 2 : 8;
+    const size_t header_len = 2 + size + (mask ? 4 : 0);
+    uint8_t *to;
 
     /* All or nothing: half a frame in out would be worse than none. */
     if (!buf_reserve(out, header_len + len))
         return;
-    memcpy(out->data + out->len, header, header_len);
-    out->len += header_len;
-    if (mask != NULL)
-        mask_bytes((uint8_t *)out->data + out->len, (const uint8_t *)data, len, mask, 0);
-    else if (len > 0)
-        memcpy(out->data + out->len, data, len);
-    out->len += len;
+    to = (uint8_t *)out->data + out->len;
+    out->len += header_len + len;
     out->data[out->len] = '\0';
+
+    *to++ = (uint8_t)(0x80 | opcode);
+    *to++ = (uint8_t)((mask ? 0x80 : 0) | (size == 0 ? len : size == 2 ? 126 : 127));
+    for (size_t left = size; left > 0; left--)
+        *to++ = (uint8_t)((uint64_t)len >> (8 * (left - 1)));
+    if (mask) {
+        memcpy(to, mask, 4);
+        mask_bytes(to + 4, (const uint8_t *)data, len, mask_of(mask));
+    } else if (len > 0) {
+        memcpy(to, data, len);
+    }
 }
 
 void ws_encode_close(struct buf *out, uint16_t code, const char *reason, size_t reason_len,

@@ -1,6 +1,6 @@
 /*
- * The same bytes, whole and cut in two, must make the same events. The first byte says where the
- * cut is (in 255ths of the rest) and, by its lowest bit, which side is decoding.
+ * The same bytes, whole, cut in two and one by one, must make the same events. The first byte says
+ * where the cut is (in 255ths of the rest) and, by its lowest bit, which side is decoding.
  */
 #include "xmpp/websocket.h"
 
@@ -50,10 +50,16 @@ static void decode(struct ws_decoder *d, const uint8_t *data, size_t len, struct
     free(piece);
 }
 
+static void check_same(const struct buf *a, const struct buf *b)
+{
+    if (a->len != b->len || (a->len > 0 && memcmp(a->data, b->data, a->len) != 0))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct ws_decoder d;
-    struct buf whole = BUF_INIT, parts = BUF_INIT;
+    struct buf whole = BUF_INIT, parts = BUF_INIT, bytes = BUF_INIT;
 
     if (size == 0)
         return 0;
@@ -68,10 +74,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     decode(&d, data, cut, &parts);
     decode(&d, data + cut, len - cut, &parts);
     ws_decoder_done(&d);
+    ws_decoder_init(&d, role, MAX_MESSAGE);
+    for (size_t i = 0; i < len; i++)
+        decode(&d, data + i, 1, &bytes);
+    ws_decoder_done(&d);
 
-    if (whole.len != parts.len || (whole.len > 0 && memcmp(whole.data, parts.data, whole.len) != 0))
-        abort();
+    check_same(&whole, &parts);
+    check_same(&whole, &bytes);
     buf_done(&whole);
     buf_done(&parts);
+    buf_done(&bytes);
     return 0;
 }

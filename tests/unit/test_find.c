@@ -24,25 +24,42 @@ static char *exact(const char *from, size_t len)
     return copy;
 }
 
+static size_t find_double_quote(const char *s, size_t len)
+{
+    return find_quote(s, len, '"');
+}
+
+static size_t find_single_quote(const char *s, size_t len)
+{
+    return find_quote(s, len, '\'');
+}
+
 static void test_stops(void **state)
 {
-    static const char stopping[] = {'<', '&', '\'', '\0', '\t', '\x1f', '\x80', '\xff'};
+    static const struct {
+        size_t (*find)(const char *s, size_t len);
+        const char stopping[9], passing[6];
+    } cases[] = {
+        {find_markup, {'<', '&', '>', '\0', '\t', '\x1f', '\x80', '\xff'}, " \x7f'\"="},
+        {find_single_quote, {'<', '&', '\'', '\0', '\t', '\x1f', '\x80', '\xff'}, " \x7f\">="},
+        {find_double_quote, {'<', '&', '"', '\0', '\t', '\x1f', '\x80', '\xff'}, " \x7f'>="},
+    };
     char text[LEN_MAX];
 
     memset(text, 'x', sizeof text);
-    for (size_t len = 0; len <= LEN_MAX; len++) {
-        for (size_t at = 0; at < len; at++) {
-            for (size_t i = 0; i < sizeof stopping; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0] * 8; i++) {
+        for (size_t len = 0; len <= LEN_MAX; len++) {
+            for (size_t at = 0; at < len; at++) {
                 char *copy = exact(text, len);
 
-                copy[at] = stopping[i];
+                copy[at] = cases[i / 8].stopping[i % 8];
                 if (at > 0)
-                    copy[at - 1] = i % 2 ? '\x7f' : ' ';
-                assert_int_equal(find_stop(copy, len, "<&'"), at);
+                    copy[at - 1] = cases[i / 8].passing[i % 5];
+                assert_int_equal(cases[i / 8].find(copy, len), at);
                 free(copy);
             }
+            assert_int_equal(cases[i / 8].find(text, len), len);
         }
-        assert_int_equal(find_stop(text, len, "<&'"), len);
     }
 }
 

@@ -114,6 +114,10 @@ static void test_not_plain(void **state)
         {"a value without quotes", M " a=1/>"},
         {"an attribute without a value", M " a/>"},
         {"a value cut off", M " a='1"},
+        {"its end within a value", M " a='>"},
+        {"its end behind a name", M " a>"},
+        {"its end for a language", M " xml:>"},
+        {"its end within an entity", M "><b>&amp>"},
         {"space around the sign", M " a = '1'/>"},
         {"space before the name", "< message xmlns='jabber:client'/>"},
         {"space before the end", M " / >"},
@@ -164,6 +168,28 @@ static void test_parser_agrees(void **state)
     assert_true(plain > 100);
 }
 
+/* Each beginning, as it is and with the last byte a '>', ends where its memory ends. */
+static void test_cut_off(void **state)
+{
+    static const char msg[] =
+        "<message to=\"a@b\" xml:lang='en' xmlns='jabber:client'><x a='&lt;\xc3\xa9>' "
+        "xmlns='u:x' ><y/>]]&amp;> \xc3\xa9</x ></message>";
+
+    for (size_t len = 0; len < sizeof msg; len++) {
+        for (int i = 0; i < 2; i++) {
+            char *copy = malloc(len ? len : 1);
+
+            assert_non_null(copy);
+            memcpy(copy, msg, len);
+            if (i == 1 && len > 0)
+                copy[len - 1] = '>';
+            assert_int_equal(parse_plain(copy, len, &limits),
+                             len == sizeof msg - 1 ? STANZA_MESSAGE : STANZA_OTHER);
+            free(copy);
+        }
+    }
+}
+
 /* Longer than its limit, and longer once every namespace is written where it is used. */
 static void test_size(void **state)
 {
@@ -184,9 +210,8 @@ static void test_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_not_plain),
-        cmocka_unit_test(test_parser_agrees),
+        cmocka_unit_test(test_plain),         cmocka_unit_test(test_not_plain),
+        cmocka_unit_test(test_parser_agrees), cmocka_unit_test(test_cut_off),
         cmocka_unit_test(test_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
