@@ -66,8 +66,8 @@ static wide stops_in(const char *s, char a, char b, char c)
 }
 
 /* Less than a vector. */
-static __attribute__((noinline)) size_t find_stop_short(const char *s, size_t len, char a, char b,
-                                                        char c)
+static __attribute__((noinline)) size_t find_short(const char *s, size_t len, char a, char b,
+                                                   char c)
 {
     size_t i = 0;
 
@@ -78,13 +78,13 @@ static __attribute__((noinline)) size_t find_stop_short(const char *s, size_t le
 
 /* How many bytes from s on are printable ASCII other than a, b and c. Inline in any build, so that
  * bytes known in advance are vectors known in advance. */
-static inline __attribute__((always_inline)) size_t find_stop(const char *s, size_t len, char a,
-                                                              char b, char c)
+static inline __attribute__((always_inline)) size_t find(const char *s, size_t len, char a, char b,
+                                                         char c)
 {
     size_t i = WIDE, at;
 
     if (len < WIDE)
-        return find_stop_short(s, len, a, b, c);
+        return find_short(s, len, a, b, c);
     at = first_set(stops_in(s, a, b, c));
     if (at < WIDE)
         return at;
@@ -107,12 +107,17 @@ static inline __attribute__((always_inline)) size_t find_stop(const char *s, siz
 
 size_t find_markup(const char *s, size_t len)
 {
-    return find_stop(s, len, '<', '>', '&');
+    return find(s, len, '<', '>', '&');
 }
 
 size_t find_quote(const char *s, size_t len, char quote)
 {
-    return find_stop(s, len, '<', '&', quote);
+    return find(s, len, '<', '&', quote);
+}
+
+size_t find_stop(const char *s, size_t len, const char stops[3])
+{
+    return find(s, len, stops[0], stops[1], stops[2]);
 }
 
 /* The places from s on, of those that a vector holds, where both text's first and its last byte

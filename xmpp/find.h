@@ -11,6 +11,8 @@
 size_t find_markup(const char *s, size_t len);
 /* How many are printable ASCII and no '<', '&' or quote: an attribute's value. */
 size_t find_quote(const char *s, size_t len, char quote);
+/* How many are printable ASCII and none of stops. */
+size_t find_stop(const char *s, size_t len, const char stops[3]);
 
 bool find_bytes(const char *s, size_t len, const char *text, size_t text_len);
 /* Whether text, of at least two bytes, stands in s. */

@@ -34,6 +34,11 @@ static size_t find_single_quote(const char *s, size_t len)
     return find_quote(s, len, '\'');
 }
 
+static size_t find_of_target(const char *s, size_t len)
+{
+    return find_stop(s, len, " #\x7f");
+}
+
 static void test_stops(void **state)
 {
     static const struct {
@@ -42,6 +47,7 @@ static void test_stops(void **state)
     } cases[] = {
         {find_markup, {'<', '&', '>', '\0', '\t', '\x1f', '\x80', '\xff'}, " \x7f'\"="},
         {find_single_quote, {'<', '&', '\'', '\0', '\t', '\x1f', '\x80', '\xff'}, " \x7f\">="},
+        {find_of_target, {' ', '#', '\x7f', '\0', '\t', '\x1f', '\x80', '\xff'}, "<&'>="},
         {find_double_quote, {'<', '&', '"', '\0', '\t', '\x1f', '\x80', '\xff'}, " \x7f'>="},
     };
     char text[LEN_MAX];
