@@ -32,6 +32,7 @@ struct conn *conn_new(struct loop *loop)
     if (!c)
         return NULL;
     c->magic = CONN_MAGIC;
+    c->fd = -1;
     c->loop = loop;
     c->flush.run = flush;
     c->deadline = INT64_MAX;
@@ -43,6 +44,12 @@ struct conn *conn_new(struct loop *loop)
     list->first = c;
     list->len++;
     return c;
+}
+
+void conn_carry(struct conn *c, int fd)
+{
+    c->wsi = carrier_take(c->loop, fd, c);
+    c->fd = c->wsi ? lws_get_socket_fd(c->wsi) : -1;
 }
 
 void conn_set_deadline(struct conn *c, int64_t deadline)
@@ -85,6 +92,7 @@ static void conn_kill(struct conn *c)
     if (wsi)
         carrier_leave(c->loop, wsi, c->is_connected && !c->write_blocked);
     c->wsi = NULL;
+    c->fd = -1;
 }
 
 static void conn_end(struct conn *c)
@@ -108,7 +116,7 @@ static int more_follows(const struct conn *c)
     int unread = 0;
 
     if (c->ending != CONN_CLOSES_FLUSHED || c->is_unix || c->tls ||
-        ioctl(lws_get_socket_fd(c->wsi), SIOCINQ, &unread) != 0)
+        ioctl(c->fd, SIOCINQ, &unread) != 0)
         return 0;
     return unread == 0 ? MSG_MORE : 0;
 }
@@ -119,7 +127,7 @@ static bool write_from(struct conn *c, struct buf *queue)
     int flags = queue->len > 0 ? MSG_NOSIGNAL | more_follows(c) : 0;
 
     while (queue->len > 0 && !c->write_blocked) {
-        ssize_t len = send(lws_get_socket_fd(c->wsi), queue->data, queue->len, flags);
+        ssize_t len = send(c->fd, queue->data, queue->len, flags);
 
         if (len < 0 && errno == EINTR)
             continue;
@@ -193,7 +201,7 @@ static void linger(struct conn *c)
     conn_set_deadline(c, loop_now(c->loop) + LINGER_LIMIT_MS);
     conn_resume(c);
     if (!c->tls)
-        shutdown(lws_get_socket_fd(c->wsi), SHUT_WR);
+        shutdown(c->fd, SHUT_WR);
 }
 
 static size_t waiting(const struct conn *c)
@@ -312,7 +320,7 @@ static bool readable(struct conn *c)
 {
     size_t cap;
     uint8_t *data = loop_received(c->loop, &cap);
-    ssize_t len = recv(lws_get_socket_fd(c->wsi), data, cap, 0);
+    ssize_t len = recv(c->fd, data, cap, 0);
 
     if (len > 0)
         received(c, data, (size_t)len);
@@ -345,6 +353,7 @@ static void closed(struct lws *wsi, struct conn *c)
 {
     lws_set_opaque_user_data(wsi, NULL);
     c->wsi = NULL;
+    c->fd = -1;
     if (c->is_connected)
         conn_lose(c, CONN_ENDED);
     else
@@ -360,7 +369,7 @@ struct conn *conn_accept(struct loop *loop, int fd, const struct sockaddr_storag
         close(fd);
         return NULL;
     }
-    c->wsi = carrier_take(loop, fd, c);
+    conn_carry(c, fd);
     if (!c->wsi || (tls && !(c->tls = conn_tls_new(tls, NULL)))) {
         conn_abort(c);
         return NULL;

@@ -30,6 +30,7 @@ struct conn {
     struct conn_tls *tls; /* NULL: plain */
     int64_t last_activity;
     const char *lost; /* why the peer's end is gone, to be told at the end of the turn */
+    int fd;           /* wsi's, -1 without one */
     bool is_open;       /* the owner may write */
     bool is_connected;  /* the socket is; TLS may still be on its way */
     bool is_outgoing;
@@ -55,6 +56,8 @@ struct conn_list {
 extern const struct lws_protocols conn_protocols[];
 
 struct conn *conn_new(struct loop *loop);
+/* The socket is its own from here, also where it fails: then c->wsi is NULL. */
+void conn_carry(struct conn *c, int fd);
 /* Outgoing: the socket is connected. */
 void conn_connected(struct conn *c);
 void conn_set_address(struct conn *c, const struct sockaddr_storage *address);

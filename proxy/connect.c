@@ -2,7 +2,6 @@
  * Outgoing conns: the name is resolved off the loop (libwebsockets 4.1 would block in getaddrinfo),
  * then each address is tried in turn.
  */
-#include "proxy/carrier.h"
 #include "proxy/conn_lws.h"
 #include "proxy/worker.h"
 
@@ -91,7 +90,7 @@ static void try_next(struct conn *c)
         connect_failed(c, CONN_REFUSED);
         return;
     }
-    c->wsi = carrier_take(c->loop, fd, c);
+    conn_carry(c, fd);
     if (!c->wsi)
         conn_lose(c, "no memory for a connection");
     else if (is_done)
@@ -105,8 +104,7 @@ bool connect_is_done(struct conn *c)
     int problem = 0;
     socklen_t len = sizeof problem;
 
-    if (getsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_ERROR, &problem, &len) == 0 &&
-        problem == 0) {
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &problem, &len) == 0 && problem == 0) {
         conn_connected(c);
         return true;
     }

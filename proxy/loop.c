@@ -28,9 +28,12 @@
 struct loop {
     uv_loop_t uv;
     uv_prepare_t prepare;
+    uv_check_t check;
     uv_timer_t tick;
     uv_signal_t signals[3];
     struct lws_context *lws;
+    uv_idle_t *lws_idle; /* libwebsockets' own; NULL: it has none */
+    bool lws_is_due;
     uint64_t turn;
     struct deferred *first, **last;
     struct conn_list conns;
@@ -88,11 +91,31 @@ static void on_prepare(uv_prepare_t *handle)
     loop->turn++;
 }
 
+/* Behind the events of a turn. After each of them libwebsockets wants to look after its timers; of
+ * ours none are among them, so once a tick will do. */
+static void on_check(uv_check_t *handle)
+{
+    struct loop *loop = handle->data;
+
+    if (loop->lws_idle && !loop->lws_is_due)
+        uv_idle_stop(loop->lws_idle);
+    loop->lws_is_due = false;
+}
+
+static void find_idle(uv_handle_t *handle, void *ctx)
+{
+    struct loop *loop = ctx;
+
+    if (uv_handle_get_type(handle) == UV_IDLE)
+        loop->lws_idle = (uv_idle_t *)handle;
+}
+
 static void on_tick(uv_timer_t *handle)
 {
     struct loop *loop = handle->data;
     int64_t now = loop_now(loop);
 
+    loop->lws_is_due = true;
     conns_tick(loop, now);
     if (loop->on_tick)
         loop->on_tick(loop->tick_ctx, now);
@@ -143,6 +166,10 @@ struct loop *loop_new(void)
     uv_prepare_init(&loop->uv, &loop->prepare);
     loop->prepare.data = loop;
     uv_prepare_start(&loop->prepare, on_prepare);
+    uv_walk(&loop->uv, find_idle, loop);
+    uv_check_init(&loop->uv, &loop->check);
+    loop->check.data = loop;
+    uv_check_start(&loop->check, on_check);
     uv_timer_init(&loop->uv, &loop->tick);
     loop->tick.data = loop;
     uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS);
@@ -218,6 +245,8 @@ void loop_free(struct loop *loop)
     drop_spares(loop);
     uv_prepare_stop(&loop->prepare);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_check_stop(&loop->check);
+    uv_close((uv_handle_t *)&loop->check, NULL);
     uv_close((uv_handle_t *)&loop->tick, NULL);
     for (size_t i = 0; i < 3; i++)
         uv_close((uv_handle_t *)&loop->signals[i], NULL);

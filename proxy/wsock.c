@@ -22,16 +22,17 @@ enum wsock_state {
     WSOCK_CLOSED,  /* nothing more is read */
 };
 
+/* What every message looks at comes first. */
 struct wsock {
     struct transport transport; /* first: wsock_of */
     struct conn *conn;
     enum ws_role role;
     enum wsock_state state;
-    struct ws_decoder decoder;
-    struct buf held; /* received and not yet decoded */
     unsigned stopped;
     bool is_delivering;
     bool is_refused; /* the peer broke the protocol, and may be writing still */
+    struct buf held; /* received and not yet decoded */
+    struct ws_decoder decoder;
     struct deferred resume;
     struct deferred release;
 };

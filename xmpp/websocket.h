@@ -36,18 +36,17 @@ struct ws_output {
 
 struct ws_decoder {
     enum ws_role role;
+    bool in_message, handed_out, ended; /* private, as all from `header_len` on */
     size_t max_message; /* bytes of one message; over it: 1009 */
     size_t max_fragments; /* of one message, empty ones too; over it: 1008. 1024 from init */
-    /* private */
+    size_t header_len, header_need;
+    struct buf control; /* of a control frame, until the next ws_decode */
     struct buf message; /* fragments so far */
     size_t fragments;
-    bool in_message, handed_out, ended;
     uint8_t header[14];
-    size_t header_len, header_need;
     bool final, masked;
     uint8_t opcode, mask[4];
     uint64_t payload_len, payload_have;
-    struct buf control; /* of a control frame, until the next ws_decode */
 };
 
 void ws_decoder_init(struct ws_decoder *d, enum ws_role role, size_t max_message);
