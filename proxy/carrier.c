@@ -44,11 +44,14 @@ static struct lws *adopt(struct loop *loop, int fd, void *conn)
     lws_adopt_desc_t what = {.vh = vhost_of(loop),
                              .type = LWS_ADOPT_RAW_FILE_DESC,
                              .fd = {.filefd = fd},
-                             .vh_prot_name = "conn",
-                             .opaque = conn};
+                             .vh_prot_name = "conn"};
     struct lws *wsi = what.vh ? lws_adopt_descriptor_vhost_via_info(&what) : NULL;
 
-    if (!wsi)
+    /* Only now: where it fails libwebsockets 4.1 may keep what it made until the end, and tell of
+     * it. */
+    if (wsi)
+        lws_set_opaque_user_data(wsi, conn);
+    else
         close(fd);
     return wsi;
 }

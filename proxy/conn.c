@@ -52,15 +52,6 @@ void conn_carry(struct conn *c, int fd)
     c->fd = c->wsi ? lws_get_socket_fd(c->wsi) : -1;
 }
 
-void conn_set_deadline(struct conn *c, int64_t deadline)
-{
-    struct conn_list *list = loop_conns(c->loop);
-
-    c->deadline = deadline;
-    if (deadline < list->soonest)
-        list->soonest = deadline;
-}
-
 static void conn_free(struct conn *c)
 {
     assert(!c->wsi);
@@ -306,8 +297,6 @@ static void received_encrypted(struct conn *c, const uint8_t *data, size_t len)
 
 static void received(struct conn *c, uint8_t *data, size_t len)
 {
-    if (!c->is_connected) /* its first bytes came together with the news of it */
-        conn_connected(c);
     c->last_activity = loop_now(c->loop);
     if (c->tls)
         received_encrypted(c, data, len);
@@ -315,22 +304,20 @@ static void received(struct conn *c, uint8_t *data, size_t len)
         c->callbacks->received(c->owner, data, len);
 }
 
-/* False where libwebsockets is to let go of it. */
-static bool readable(struct conn *c)
+static void readable(struct conn *c)
 {
     size_t cap;
     uint8_t *data = loop_received(c->loop, &cap);
     ssize_t len = recv(c->fd, data, cap, 0);
 
+    assert(c->is_connected); /* of which libwebsockets tells first */
     if (len > 0)
         received(c, data, (size_t)len);
-    else if (len < 0 && (errno == EAGAIN || errno == EINTR))
-        return true;
-    else if (c->is_connected)
+    else if (len == 0 || (errno != EAGAIN && errno != EINTR))
         conn_lose(c, CONN_ENDED);
-    return len > 0 || c->is_connected;
 }
 
+/* False where libwebsockets is to let go of it. */
 static bool writeable(struct conn *c)
 {
     if (!c->is_connected)
@@ -389,7 +376,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     switch (reason) {
     case LWS_CALLBACK_RAW_RX_FILE:
-        return readable(c) ? 0 : -1;
+        readable(c);
+        break;
     case LWS_CALLBACK_RAW_WRITEABLE_FILE:
         return writeable(c) ? 0 : -1;
     case LWS_CALLBACK_RAW_CLOSE_FILE:
@@ -467,39 +455,6 @@ void conn_abort(struct conn *c)
     c->callbacks = NULL;
     c->ending = CONN_CLOSES_NOW;
     loop_defer(c->loop, &c->flush);
-}
-
-void conn_expire(struct conn *c, int64_t after_ms)
-{
-    conn_set_deadline(c, after_ms == CONN_NEVER ? INT64_MAX : loop_now(c->loop) + after_ms);
-}
-
-int64_t conn_deadline(const struct conn *c)
-{
-    return c->deadline;
-}
-
-void conns_tick(struct loop *loop, int64_t now)
-{
-    struct conn_list *list = loop_conns(loop);
-    int64_t soonest = INT64_MAX;
-
-    if (now < list->soonest)
-        return;
-    list->soonest = INT64_MAX; /* what is set meanwhile counts as well */
-    for (struct conn *c = list->first; c; c = c->next) {
-        if (c->deadline > now) {
-            soonest = c->deadline < soonest ? c->deadline : soonest;
-            continue;
-        }
-        c->deadline = INT64_MAX;
-        if (c->ending == CONN_STAYS)
-            conn_lose(c, c->is_open ? "the peer did not answer in time" : "no connection in time");
-        else
-            conn_abort(c);
-    }
-    if (soonest < list->soonest)
-        list->soonest = soonest;
 }
 
 int64_t conn_last_activity(const struct conn *c)

@@ -10,7 +10,7 @@
 
 #define CONN_MAGIC 0x436f6e6eu
 
-/* What every message looks at comes first, in two lines of the cache. */
+/* What every message looks at comes first. */
 struct conn {
     uint32_t magic;
     enum conn_ending {

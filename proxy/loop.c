@@ -106,8 +106,10 @@ static void find_idle(uv_handle_t *handle, void *ctx)
 {
     struct loop *loop = ctx;
 
-    if (uv_handle_get_type(handle) == UV_IDLE)
-        loop->lws_idle = (uv_idle_t *)handle;
+    if (uv_handle_get_type(handle) != UV_IDLE)
+        return;
+    assert(!loop->lws_idle); /* ours are none */
+    loop->lws_idle = (uv_idle_t *)handle;
 }
 
 static void on_tick(uv_timer_t *handle)
@@ -152,17 +154,11 @@ struct loop *loop_new(void)
     if (uv_loop_init(&loop->uv) != 0)
         return NULL;
     loop->resolver = worker_new(&loop->uv, RESOLVERS_MAX);
-    loop->lws = loop->resolver ? context_new(loop) : NULL;
-    if (!loop->lws) {
-        log_line(LOG_LEVEL_ERROR, "loop", "%s",
-                 loop->resolver ? "libwebsockets could not be set up on libuv; is "
-                                  "libwebsockets-evlib-uv installed?"
-                                : "out of memory");
-        worker_free(loop->resolver);
-        uv_run(&loop->uv, UV_RUN_NOWAIT); /* closes what that leaves */
-        uv_loop_close(&loop->uv);
-        return NULL;
-    }
+    if (!loop->resolver)
+        goto no_resolver;
+    loop->lws = context_new(loop);
+    if (!loop->lws)
+        goto no_context;
     uv_prepare_init(&loop->uv, &loop->prepare);
     loop->prepare.data = loop;
     uv_prepare_start(&loop->prepare, on_prepare);
@@ -179,6 +175,18 @@ struct loop *loop_new(void)
         uv_signal_start(&loop->signals[i], on_signal, numbers[i]);
     }
     return loop;
+
+no_context:
+    /* No turn may follow: what libwebsockets leaves in the loop need not be there any more. The
+     * process ends. */
+    log_line(LOG_LEVEL_ERROR, "loop",
+             "libwebsockets could not be set up on libuv; is "
+             "libwebsockets-evlib-uv installed?");
+    return NULL;
+no_resolver:
+    log_line(LOG_LEVEL_ERROR, "loop", "out of memory");
+    uv_loop_close(&loop->uv);
+    return NULL;
 }
 
 void loop_run(struct loop *loop)

@@ -4,8 +4,8 @@
  * process leaves behind, the next one that opens the file finds; instances on one machine share it, and
  * see by it who still has people waiting for a room that another would destroy.
  *
- * The file is written by a thread of its own (worker.h), never in the loop. Where it cannot be written the lobby
- * still works, and no room is made persistent: nothing is kept that could be forgotten.
+ * The file is written by a thread of its own (worker.h), never in the loop. Where it cannot be written the
+ * lobby still works, and no room is made persistent: nothing is kept that could be forgotten.
  */
 #pragma once
 

@@ -469,6 +469,8 @@ struct state_file *state_file_new(const char *name)
 
 void state_file_free(struct state_file *f)
 {
+    if (!f)
+        return;
     close_database(f);
     if (f->lock >= 0)
         close(f->lock);

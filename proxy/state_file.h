@@ -40,7 +40,7 @@ struct state_change *state_change_new(enum state_kind kind, const char *room);
 
 struct state_file;
 struct state_file *state_file_new(const char *name); /* not opened yet; NULL when out of memory */
-void state_file_free(struct state_file *f);
+void state_file_free(struct state_file *f); /* accepts NULL */
 /* Opens it where it is not open. False: state_file_problem says why. */
 bool state_file_open(struct state_file *f);
 /* Carries a batch out, all of it or nothing, opening the file first if need be. Each change gets its

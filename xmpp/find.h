@@ -14,6 +14,7 @@ size_t find_quote(const char *s, size_t len, char quote);
 /* How many are printable ASCII and none of stops. */
 size_t find_stop(const char *s, size_t len, const char stops[3]);
 
+/* For find_text, which knows the length of what is looked for. */
 bool find_bytes(const char *s, size_t len, const char *text, size_t text_len);
 /* Whether text, of at least two bytes, stands in s. */
 static inline bool find_text(const char *s, size_t len, const char *text)

@@ -20,6 +20,7 @@
  */
 #include "xmpp/jid.h"
 
+#include "xmpp/slice.h"
 #include "xmpp/utf8.h"
 
 #include <idn-free.h>
@@ -60,13 +61,9 @@ static const Stringprep_profile *profile_of(enum part part)
     return stringprep_xmpp_resourceprep;
 }
 
-struct slice {
-    const char *at; /* NULL: absent */
-    size_t len;
-};
-
 /* Parts text at the first '@' before any '/', and at the first '/'. False when Prosody finds no
- * domain in it: an empty part that its separator announces, or a second '@'. */
+ * domain in it: an empty part that its separator announces, or a second '@'. Of an absent part `at`
+ * is NULL. */
 static bool split(const char *text, size_t len, struct slice ret[3])
 {
     const char *end = text + len, *at = text;

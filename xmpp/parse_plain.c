@@ -11,6 +11,7 @@
 #include "xmpp/find.h"
 #include "xmpp/ns.h"
 #include "xmpp/parse_scan.h"
+#include "xmpp/slice.h"
 
 #include <string.h>
 
@@ -19,11 +20,6 @@
 #define ATTRIBUTES_MAX 16
 #define DECLARATIONS_MAX 64
 #define NAME_MAX_LEN 256
-
-struct slice {
-    const char *at;
-    size_t len;
-};
 
 struct plain {
     const char *at, *end;
@@ -34,14 +30,7 @@ struct plain {
     enum stanza_kind kind;
 };
 
-static bool slice_is(struct slice s, const char *text)
-{
-    const size_t len = strlen(text);
-
-    return s.len == len && memcmp(s.at, text, len) == 0;
-}
-
-/* Of two names, which have a first byte. */
+/* Of two names, which have a first byte: most differ there. */
 static bool same(struct slice a, struct slice b)
 {
     return a.len == b.len && a.at[0] == b.at[0] && memcmp(a.at, b.at, a.len) == 0;

@@ -6,13 +6,9 @@
 #include "xmpp/stanza.h"
 
 #include "xmpp/ns.h"
+#include "xmpp/slice.h"
 
 #include <string.h>
-
-struct slice {
-    const char *at;
-    size_t len;
-};
 
 #define SLICE(text)                                                                                \
     {                                                                                              \
@@ -45,23 +41,12 @@ static const struct {
     {SLICE(NS_STREAMS), SLICE("error"), STANZA_STREAM_ERROR},
     {SLICE(NS_STREAMS), SLICE("stream"), STANZA_RAW_STREAM},
 };
-
-static bool same(struct slice a, struct slice b)
-{
-    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
-}
-
-static bool slice_is(struct slice s, const char *text)
-{
-    const size_t len = strlen(text);
-
-    return s.len == len && memcmp(s.at, text, len) == 0;
-}
+#undef SLICE
 
 static enum stanza_kind find_kind(struct slice ns, struct slice name)
 {
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        if (same(name, kinds[i].name) && same(ns, kinds[i].ns))
+        if (slice_same(name, kinds[i].name) && slice_same(ns, kinds[i].ns))
             return kinds[i].kind;
     if (ns.len == 0 || slice_is(name, "presence") || slice_is(name, "message") ||
         slice_is(name, "iq"))

@@ -4,6 +4,7 @@
 #include "proxy/state.h"
 
 #include "proxy/log.h"
+#include "tests/unit/alloc.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -736,6 +737,25 @@ static void test_found_with_the_file(void **ctx)
     state_free(state);
 }
 
+/* Without memory there is no state at all, or one that says what is wrong with the file. */
+static void test_no_memory(void **ctx)
+{
+    for (long n = 0, hit = 1; hit; n++) {
+        struct state *state;
+
+        alloc_track_on();
+        alloc_fail_after(n);
+        state = state_new(NULL, file, &callbacks, NULL);
+        hit = alloc_failed();
+        alloc_fail_off();
+        assert_true(hit || state_is_working(state));
+        state_free(state);
+        settle();
+        assert_int_equal(alloc_live(), 0);
+        alloc_track_off();
+    }
+}
+
 static void test_no_memory_for_what_is_found(void **ctx)
 {
     struct state *state;
@@ -828,6 +848,7 @@ int main(void)
         cmocka_unit_test_setup(test_handed_over, set_up),
         cmocka_unit_test_setup(test_dead_waiter, set_up),
         cmocka_unit_test_setup(test_found_with_the_file, set_up),
+        cmocka_unit_test_setup(test_no_memory, set_up),
         cmocka_unit_test_setup(test_no_memory_for_what_is_found, set_up),
         cmocka_unit_test_setup(test_set_aside, set_up),
         cmocka_unit_test_setup(test_no_room, set_up),
