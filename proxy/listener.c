@@ -97,8 +97,9 @@ static void refuse(struct guest *g, int status, const char *why)
     log_line(is_told(g, rejection_of_status(status)) ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, TAG,
              "%s refused: %d %s", name_of(g), status, why);
     handshake_refuse(conn_output(g->conn), status, why);
-    /* Its request may not be read to the end; but who lingers costs a file for a while. */
-    if (loop_conns_len(proxy->loop) < 2 * (size_t)proxy->config->limits.connections)
+    /* Its request may not be read to the end, and a reset would take the answer with it; but who
+     * lingers costs a file for a while. */
+    if (loop_conns_len(proxy->loop) + SPARE_GUESTS / 2 < g->listener->files)
         conn_close_lingering(g->conn);
     else
         conn_close(g->conn);

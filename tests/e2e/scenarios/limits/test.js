@@ -13,14 +13,14 @@ const { NS, of } = require('../../lib/stanza');
 const streamError = (condition) => (el) => el.getName() === 'error' && el.getNS() === NS.streams && el.getChild(condition);
 const refusal = (promise) => promise.then(() => null, (error) => error.status);
 
-// What the answer to the text begins with; '' when the connection ends without one.
+// What the answer to the text begins with, read only once all of it is written; '' when the connection ends
+// without one.
 function firstLine(d, text) {
   const socket = net.connect({ host: '127.0.0.1', port: d.ports.vestibule });
   return new Promise((resolve) => {
-    socket.once('data', (data) => resolve(data.toString('latin1').split('\r\n')[0]));
     socket.once('close', () => resolve(''));
     socket.on('error', () => {});
-    socket.write(text);
+    socket.write(text, () => socket.once('data', (data) => resolve(data.toString('latin1').split('\r\n')[0])));
   }).finally(() => socket.destroy());
 }
 
