@@ -88,7 +88,7 @@ static void release(struct deferred *work)
     bool is_refused = w->is_refused;
 
     wsock_free(w);
-    /* With TLS a peer that lingers is not told of the end (conn.c, linger), and would wait for it. */
+    /* With TLS who lingers is not told of the end (conn.c, linger), and would wait for it. */
     if (is_refused || (!conn_is_tls(conn) && conn_has_unread(conn)))
         conn_close_lingering(conn);
     else
