@@ -99,17 +99,21 @@ static void conn_end(struct conn *c)
     conn_free(c);
 }
 
+bool conn_has_unread(const struct conn *c)
+{
+    int unread = 0;
+
+    return ioctl(c->fd, SIOCINQ, &unread) == 0 && unread > 0;
+}
+
 /* What is written last goes out with the end of the connection, in one packet. Not where the peer's
  * bytes are not all read: the kernel then ends the connection by a reset, and what it still holds
  * is lost. */
 static int more_follows(const struct conn *c)
 {
-    int unread = 0;
-
-    if (c->ending != CONN_CLOSES_FLUSHED || c->is_unix || c->tls ||
-        ioctl(c->fd, SIOCINQ, &unread) != 0)
+    if (c->ending != CONN_CLOSES_FLUSHED || c->is_unix || c->tls)
         return 0;
-    return unread == 0 ? MSG_MORE : 0;
+    return conn_has_unread(c) ? 0 : MSG_MORE;
 }
 
 /* Writes from queue until the kernel takes no more, and asks to be told when it does again. */

@@ -67,6 +67,8 @@ void conn_close(struct conn *c);
  * until it closes too (2 s at most), since closing before would make the kernel reset the connection,
  * and our last words with it. */
 void conn_close_lingering(struct conn *c);
+/* The kernel has bytes of the peer's that nobody has read yet. */
+bool conn_has_unread(const struct conn *c);
 /* Closes at the end of the turn, whatever is waiting. */
 void conn_abort(struct conn *c);
 

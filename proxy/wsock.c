@@ -88,7 +88,8 @@ static void release(struct deferred *work)
     bool is_refused = w->is_refused;
 
     wsock_free(w);
-    if (is_refused)
+    /* With TLS who lingers is not told of the end (conn.c, linger), and would wait for it. */
+    if (is_refused || (!conn_is_tls(conn) && conn_has_unread(conn)))
         conn_close_lingering(conn);
     else
         conn_close(conn);

@@ -39,6 +39,7 @@ https_ssl = ENV_PROSODY_CERTIFICATE and {
 c2s_ports, s2s_ports, component_ports = {}, {}, {}
 -- How much is read of a connection at once, 4096 bytes if nothing is said.
 network_default_read_size = tonumber(ENV_PROSODY_READ_SIZE or "")
+network_settings = ENV_PROSODY_BACKLOG and { tcp_backlog = tonumber(ENV_PROSODY_BACKLOG) } or nil -- 128 else
 http_default_host = domain
 consider_websocket_secure, consider_bosh_secure = true, true
 c2s_require_encryption, s2s_secure_auth = false, false
