@@ -19,6 +19,8 @@
 
 #define FLUSH_LIMIT_MS 5000
 #define LINGER_LIMIT_MS 2000
+/* What is read away of one who is let go: he had a request, or frames, on their way. */
+#define THROWN_AWAY_MAX (16 * 1024 * 1024)
 /* What is encrypted at once. */
 #define ENCRYPT_MAX 65536
 
@@ -99,27 +101,10 @@ static void conn_end(struct conn *c)
     conn_free(c);
 }
 
-bool conn_has_unread(const struct conn *c)
-{
-    int unread = 0;
-
-    return ioctl(c->fd, SIOCINQ, &unread) == 0 && unread > 0;
-}
-
-/* What is written last goes out with the end of the connection, in one packet. Not where the peer's
- * bytes are not all read: the kernel then ends the connection by a reset, and what it still holds
- * is lost. */
-static int more_follows(const struct conn *c)
-{
-    if (c->ending != CONN_CLOSES_FLUSHED || c->is_unix || c->tls)
-        return 0;
-    return conn_has_unread(c) ? 0 : MSG_MORE;
-}
-
 /* Writes from queue until the kernel takes no more, and asks to be told when it does again. */
 static bool write_from(struct conn *c, struct buf *queue)
 {
-    int flags = queue->len > 0 ? MSG_NOSIGNAL | more_follows(c) : 0;
+    int flags = MSG_NOSIGNAL | (c->ends_with_last ? MSG_MORE : 0);
 
     while (queue->len > 0 && !c->write_blocked) {
         ssize_t len = send(c->fd, queue->data, queue->len, flags);
@@ -199,6 +184,14 @@ static void linger(struct conn *c)
         shutdown(c->fd, SHUT_WR);
 }
 
+/* A peer that ended its TLS in order still reads: it gets what waits, and our end too (RFC 8446
+ * section 6.1). */
+static void answer_tls_end(struct conn *c)
+{
+    if (c->wsi && write_some(c) && is_written(c))
+        end_tls(c);
+}
+
 static size_t waiting(const struct conn *c)
 {
     return c->out.len + c->wire.len;
@@ -210,6 +203,8 @@ static void flush(struct deferred *work)
 
     assert(c->magic == CONN_MAGIC);
     if (c->lost || c->ending == CONN_CLOSES_NOW) {
+        if (c->tls_ended)
+            answer_tls_end(c);
         conn_end(c);
         return;
     }
@@ -293,6 +288,7 @@ static void received_encrypted(struct conn *c, const uint8_t *data, size_t len)
         if (is_heard(c))
             c->callbacks->received(c->owner, plain, plain_len);
     }
+    c->tls_ended = result == CONN_TLS_CLOSED && c->is_open;
     if (result == CONN_TLS_CLOSED)
         conn_lose(c, CONN_ENDED);
     else if (result == CONN_TLS_FAILED)
@@ -302,7 +298,9 @@ static void received_encrypted(struct conn *c, const uint8_t *data, size_t len)
 static void received(struct conn *c, uint8_t *data, size_t len)
 {
     c->last_activity = loop_now(c->loop);
-    if (c->tls)
+    if (c->ending != CONN_STAYS && (c->thrown_away += len) > THROWN_AWAY_MAX)
+        conn_abort(c);
+    else if (c->tls)
         received_encrypted(c, data, len);
     else if (is_heard(c))
         c->callbacks->received(c->owner, data, len);
@@ -452,6 +450,20 @@ void conn_close(struct conn *c)
 void conn_close_lingering(struct conn *c)
 {
     close_as(c, CONN_LINGERS_FLUSHED);
+}
+
+void conn_close_answered(struct conn *c)
+{
+    int unread = 0;
+
+    if (c->tls || c->is_unix) {
+        conn_close(c);
+    } else if (ioctl(c->fd, SIOCINQ, &unread) == 0 && unread > 0) {
+        conn_close_lingering(c);
+    } else {
+        c->ends_with_last = true;
+        conn_close(c);
+    }
 }
 
 void conn_abort(struct conn *c)

@@ -64,11 +64,13 @@ void conn_resume(struct conn *c);
 /* Writes what is waiting (for 5 s at most), then closes. */
 void conn_close(struct conn *c);
 /* As conn_close, for a peer that may be in the middle of writing: what it sends is read and thrown away
- * until it closes too (2 s at most), since closing before would make the kernel reset the connection,
- * and our last words with it. */
+ * until it closes too (2 s and 16 MiB at most), since closing before would make the kernel reset the
+ * connection, and our last words with it. */
 void conn_close_lingering(struct conn *c);
-/* The kernel has bytes of the peer's that nobody has read yet. */
-bool conn_has_unread(const struct conn *c);
+/* As conn_close, for a peer that has said its last word: ours and the end leave in one packet. Where
+ * it has written on all the same, as conn_close_lingering (with TLS, where it would not learn of the
+ * end, as conn_close). */
+void conn_close_answered(struct conn *c);
 /* Closes at the end of the turn, whatever is waiting. */
 void conn_abort(struct conn *c);
 

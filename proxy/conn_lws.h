@@ -35,11 +35,14 @@ struct conn {
     bool is_connected;  /* the socket is; TLS may still be on its way */
     bool is_outgoing;
     bool is_unix, is_paused;
-    bool write_blocked; /* the kernel took less than all: its word is awaited */
-    bool told_high;     /* over the high mark: `drained` is owed */
+    bool write_blocked;  /* the kernel took less than all: its word is awaited */
+    bool told_high;      /* over the high mark: `drained` is owed */
+    bool ends_with_last; /* what is written last waits for the end, to leave with it */
+    bool tls_ended;      /* the peer's close_notify came */
 
     struct buf wire;  /* with TLS, what `out` became */
     int64_t deadline; /* of connecting, or of flushing before the end; INT64_MAX when none */
+    size_t thrown_away; /* bytes, since its end was wished */
     struct in6_addr address;
     uint16_t port;
     struct connecting *connecting; /* connect.c's, while it lasts */

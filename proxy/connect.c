@@ -81,7 +81,9 @@ static void try_next(struct conn *c)
 
     conn_set_address(c, &address);
     if (fd < 0) {
-        connect_failed(c, "connection failed");
+        connect_failed(c, errno == EMFILE || errno == ENFILE
+                              ? "no more files may be opened here: raise LimitNOFILE or ulimit -n"
+                              : strerror(errno));
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));

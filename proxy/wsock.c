@@ -88,11 +88,10 @@ static void release(struct deferred *work)
     bool is_refused = w->is_refused;
 
     wsock_free(w);
-    /* With TLS who lingers is not told of the end (conn.c, linger), and would wait for it. */
-    if (is_refused || (!conn_is_tls(conn) && conn_has_unread(conn)))
+    if (is_refused)
         conn_close_lingering(conn);
     else
-        conn_close(conn);
+        conn_close_answered(conn);
 }
 
 static void fail(struct wsock *w, uint16_t code, const char *why)

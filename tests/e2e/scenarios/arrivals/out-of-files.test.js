@@ -11,7 +11,7 @@ const { within } = require('../../lib/wait');
 const COUNT = 60;
 
 scenario('out of files', {
-  config: { limits: { connections: 100 } }, expect: [/Prosody cannot be reached .* connection failed/],
+  config: { limits: { connections: 100 } }, expect: [/Prosody cannot be reached .* no more files may be opened here: raise LimitNOFILE/],
 }, (d, it) => {
   const pid = () => d.vestibule.program.pid;
   const limit = (count) => execFileSync('prlimit', ['--pid', String(pid()), `--nofile=${count}:`]);

@@ -34,6 +34,7 @@ scenario('limits.connections', {
     assert.equal((await d.get({ via: 'vestibule' })).status, 503, 'a plain request is a connection too');
     const head = request({ target: '/xmpp-websocket', host: d.domain, isUpgrade: true });
     assert.match(await firstLine(d, head + 'x'.repeat(4e6)), / 503 /, 'he is told though not all he sends is read');
+    assert.equal(await firstLine(d, head + 'x'.repeat(64e6)), '', 'who goes on and on is cut off');
     for (const client of clients) await client.ping();
     assert.equal(d.vestibule.lines.filter((line) => /limits\.connections \(/.test(line)).length, 1, 'said once');
     const ended = d.vestibule.waitForLog(/stream ended/);

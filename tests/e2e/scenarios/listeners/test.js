@@ -2,13 +2,38 @@
 // Unix socket is named by nginx alone, and its path is Vestibule's while it runs, and nobody else's.
 'use strict';
 const assert = require('node:assert/strict');
+const { once } = require('node:events');
 const fs = require('node:fs');
+const net = require('node:net');
 const path = require('node:path');
+const tls = require('node:tls');
 const { scenario } = require('../../lib/scenario');
 const { exchange, request } = require('../../lib/http');
 const { Vestibule } = require('../../lib/vestibule');
+const { within } = require('../../lib/wait');
 
 const socketOf = (d) => path.join(d.folder('vestibule'), 'vestibule.sock');
+
+const TLS_ALERT = 21; // RFC 8446 section 5.1
+
+// The types of the TLS records that the server at the port sends to whom begin() connects to the port it is given.
+async function recordsUntilTheEnd(port, begin) {
+  const relay = net.createServer({ allowHalfOpen: true });
+  await new Promise((resolve) => relay.listen(0, '127.0.0.1', resolve));
+  const connected = once(relay, 'connection');
+  begin(relay.address().port);
+  const [client] = await connected;
+  const server = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const told = [];
+  server.on('data', (data) => told.push(data)).pipe(client);
+  client.pipe(server);
+  await within(10000, 'the end of the connection', once(server, 'end'));
+  relay.close();
+  const bytes = Buffer.concat(told);
+  const types = [];
+  for (let at = 0; at < bytes.length; at += 5 + bytes.readUInt16BE(at + 3)) types.push(bytes[at]);
+  return types;
+}
 
 // A lobby is turned on, and someone let past it: the service account and two users got through.
 async function works(d) {
@@ -90,6 +115,15 @@ scenario('TLS between nginx and Vestibule', {
   config: (d) => ({ listen: { tls: { certificate: d.tls.certificate, key: d.tls.key } } }),
 }, (d, it) => {
   it('users get through', () => works(d));
+
+  it('who ends TLS in order is answered so: its last record is an alert, not half of something', async () => {
+    const types = await recordsUntilTheEnd(d.ports.vestibule, (port) => {
+      const client = tls.connect({ port, host: '127.0.0.1', ca: fs.readFileSync(d.tls.ca), checkServerIdentity: () => {},
+        maxVersion: 'TLSv1.2' }, () => client.end());
+      client.resume();
+    });
+    assert.equal(types.pop(), TLS_ALERT, 'close_notify (RFC 8446 section 6.1)');
+  });
 });
 
 scenario('TLS between Vestibule and Prosody', {
