@@ -51,3 +51,8 @@ bool conn_is_loopback(const struct conn *c)
     return c->is_unix || IN6_IS_ADDR_LOOPBACK(&c->address) ||
            (IN6_IS_ADDR_V4MAPPED(&c->address) && c->address.s6_addr[12] == 127);
 }
+
+bool conn_is_tls(const struct conn *c)
+{
+    return c->tls != NULL;
+}
