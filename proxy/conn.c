@@ -22,8 +22,6 @@
 #define LINGER_LIMIT_MS 2000
 /* What is read away of one who is let go: he had a request, or frames, on their way. */
 #define THROWN_AWAY_MAX (16 * 1024 * 1024)
-/* What is encrypted at once. */
-#define ENCRYPT_MAX 65536
 
 static void flush(struct deferred *work);
 
@@ -64,6 +62,7 @@ static void conn_free(struct conn *c)
     if (c->next)
         c->next->link = c->link;
     loop_conns(c->loop)->len--;
+    loop_conns(c->loop)->lingering -= c->is_lingering ? 1 : 0;
     buf_done(&c->out);
     buf_done(&c->wire);
     conn_tls_free(c->tls);
@@ -102,107 +101,62 @@ static void conn_end(struct conn *c)
     conn_free(c);
 }
 
-/* libc's send and recv are points of cancellation: where there ever was a second thread (worker.h),
- * each call costs two atomic operations more, 0.7 % of a message. */
-static ssize_t send_to(int fd, const void *data, size_t len, int flags)
-{
-    return syscall(SYS_sendto, fd, data, len, flags, NULL, 0);
-}
-
+/* By no call of libc, as conn_write.c says. */
 static ssize_t receive_from(int fd, void *data, size_t len)
 {
     return syscall(SYS_recvfrom, fd, data, len, 0, NULL, NULL);
 }
 
-/* Writes from queue until the kernel takes no more, and asks to be told when it does again. */
-static bool write_from(struct conn *c, struct buf *queue)
-{
-    int flags = MSG_NOSIGNAL | (c->ends_with_last ? MSG_MORE : 0);
-
-    while (queue->len > 0 && !c->write_blocked) {
-        ssize_t len = send_to(c->fd, queue->data, queue->len, flags);
-
-        if (len < 0 && errno == EINTR)
-            continue;
-        if (len < 0 && errno != EAGAIN)
-            return false;
-        if (len > 0) {
-            buf_drop(queue, (size_t)len);
-            c->last_activity = loop_now(c->loop);
-        }
-        if (queue->len > 0) {
-            c->write_blocked = true;
-            lws_callback_on_writable(c->wsi);
-        }
-    }
-    if (queue->len == 0)
-        loop_take_back(c->loop, queue);
-    return true;
-}
-
-/* With TLS no more is encrypted than the wire takes, so that the marks stay the owner's. */
-static bool write_encrypted(struct conn *c)
-{
-    while (!c->write_blocked) {
-        size_t len = c->out.len < ENCRYPT_MAX ? c->out.len : ENCRYPT_MAX;
-
-        if (len && conn_tls_write(c->tls, c->out.data, len) != CONN_TLS_OK)
-            return false;
-        buf_drop(&c->out, len);
-        conn_tls_take(c->tls, &c->wire);
-        if (c->wire.failed || !write_from(c, &c->wire))
-            return false;
-        if (c->out.len == 0)
-            break;
-    }
-    if (c->out.len == 0)
-        loop_take_back(c->loop, &c->out);
-    return true;
-}
-
-static bool write_some(struct conn *c)
-{
-    if (!c->tls)
-        return write_from(c, &c->out);
-    if (c->is_open)
-        return write_encrypted(c);
-    conn_tls_take(c->tls, &c->wire); /* of the handshake */
-    return !c->wire.failed && write_from(c, &c->wire);
-}
-
-static bool is_written(const struct conn *c)
-{
-    return c->out.len == 0 && c->wire.len == 0;
-}
-
-/* A last word in a small record: where the kernel would not take it, the peer does without. */
-static void end_tls(struct conn *c)
-{
-    if (!c->tls)
-        return;
-    conn_tls_shutdown(c->tls);
-    conn_tls_take(c->tls, &c->wire);
-    if (!c->wire.failed)
-        write_from(c, &c->wire);
-}
-
-/* All is written: the peer is told so, and what it still sends is read away (received drops it).
- * TLS has no half-close that every peer takes for what it is. */
+/* All is written: the peer is told so, and what it still sends is read away (received drops it). */
 static void linger(struct conn *c)
 {
     c->ending = CONN_LINGERS;
+    c->is_lingering = true;
+    loop_conns(c->loop)->lingering++;
     conn_set_deadline(c, loop_now(c->loop) + LINGER_LIMIT_MS);
     conn_resume(c);
-    if (!c->tls)
+    conn_write_tls_end(c);
+    if (conn_is_written(c))
         shutdown(c->fd, SHUT_WR);
+}
+
+static bool has_unread(const struct conn *c)
+{
+    int unread = 0;
+
+    return ioctl(c->fd, SIOCINQ, &unread) == 0 && unread > 0;
+}
+
+/* All is written. True: it is over. */
+static bool is_at_end(struct conn *c)
+{
+    switch (c->ending) {
+    case CONN_LINGERS_FLUSHED:
+        linger(c);
+        return false;
+    case CONN_CLOSES_ANSWERED:
+        /* It wrote on: the end would be a reset, and take along what waits for it. */
+        if (has_unread(c)) {
+            linger(c);
+            return false;
+        }
+        conn_write_tls_end(c);
+        return true;
+    case CONN_CLOSES_FLUSHED:
+        conn_write_tls_end(c);
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* A peer that ended its TLS in order still reads: it gets what waits, and our end too (RFC 8446
  * section 6.1). */
 static void answer_tls_end(struct conn *c)
 {
-    if (c->wsi && write_some(c) && is_written(c))
-        end_tls(c);
+    if (c->tls_ended && c->wsi && c->ending != CONN_CLOSES_NOW && !c->out.failed && conn_write(c) &&
+        conn_is_written(c))
+        conn_write_tls_end(c);
 }
 
 static size_t waiting(const struct conn *c)
@@ -216,8 +170,7 @@ static void flush(struct deferred *work)
 
     assert(c->magic == CONN_MAGIC);
     if (c->lost || c->ending == CONN_CLOSES_NOW) {
-        if (c->tls_ended)
-            answer_tls_end(c);
+        answer_tls_end(c);
         conn_end(c);
         return;
     }
@@ -229,17 +182,13 @@ static void flush(struct deferred *work)
         conn_lose(c, "out of memory");
         return;
     }
-    if (!write_some(c)) {
+    if (!conn_write(c)) {
         conn_lose(c, "writing failed: the peer is gone");
         return;
     }
-    if (c->ending == CONN_CLOSES_FLUSHED && is_written(c)) {
-        end_tls(c);
-        conn_end(c);
-        return;
-    }
-    if (c->ending == CONN_LINGERS_FLUSHED && is_written(c)) {
-        linger(c);
+    if (c->ending != CONN_STAYS && conn_is_written(c)) {
+        if (is_at_end(c))
+            conn_end(c);
         return;
     }
     if (c->told_high && waiting(c) < CONN_LOW_MARK) {
@@ -311,7 +260,7 @@ static void received_encrypted(struct conn *c, const uint8_t *data, size_t len)
 static void received(struct conn *c, uint8_t *data, size_t len)
 {
     c->last_activity = loop_now(c->loop);
-    if (c->ending != CONN_STAYS && (c->thrown_away += len) > THROWN_AWAY_MAX)
+    if (c->ending == CONN_LINGERS && (c->thrown_away += len) > THROWN_AWAY_MAX)
         conn_abort(c);
     else if (c->tls)
         received_encrypted(c, data, len);
@@ -467,16 +416,7 @@ void conn_close_lingering(struct conn *c)
 
 void conn_close_answered(struct conn *c)
 {
-    int unread = 0;
-
-    if (c->tls || c->is_unix) {
-        conn_close(c);
-    } else if (ioctl(c->fd, SIOCINQ, &unread) == 0 && unread > 0) {
-        conn_close_lingering(c);
-    } else {
-        c->ends_with_last = true;
-        conn_close(c);
-    }
+    close_as(c, CONN_CLOSES_ANSWERED);
 }
 
 void conn_abort(struct conn *c)

@@ -67,9 +67,8 @@ void conn_close(struct conn *c);
  * until it closes too (2 s and 16 MiB at most), since closing before would make the kernel reset the
  * connection, and our last words with it. */
 void conn_close_lingering(struct conn *c);
-/* As conn_close, for a peer that has said its last word: ours and the end leave in one packet. Where
- * it has written on all the same, as conn_close_lingering (with TLS, where it would not learn of the
- * end, as conn_close). */
+/* As conn_close, for a peer that has said its last word: ours leaves in one packet with the end. Where
+ * the peer has written on all the same, as conn_close_lingering. */
 void conn_close_answered(struct conn *c);
 /* Closes at the end of the turn, whatever is waiting. */
 void conn_abort(struct conn *c);

@@ -16,6 +16,7 @@ struct conn {
     enum conn_ending {
         CONN_STAYS,
         CONN_CLOSES_FLUSHED,
+        CONN_CLOSES_ANSWERED, /* as that; what is written last waits for the end, to leave with it */
         CONN_LINGERS_FLUSHED,
         CONN_LINGERS, /* until the peer closes */
         CONN_CLOSES_NOW,
@@ -37,12 +38,12 @@ struct conn {
     bool is_unix, is_paused;
     bool write_blocked;  /* the kernel took less than all: its word is awaited */
     bool told_high;      /* over the high mark: `drained` is owed */
-    bool ends_with_last; /* what is written last waits for the end, to leave with it */
+    bool is_lingering;   /* is among those that conn_list counts */
     bool tls_ended;      /* the peer's close_notify came */
 
     struct buf wire;  /* with TLS, what `out` became */
     int64_t deadline; /* of connecting, or of flushing before the end; INT64_MAX when none */
-    size_t thrown_away; /* bytes, since its end was wished */
+    size_t thrown_away; /* bytes, while it lingers */
     struct in6_addr address;
     uint16_t port;
     struct connecting *connecting; /* connect.c's, while it lasts */
@@ -51,7 +52,7 @@ struct conn {
 
 struct conn_list {
     struct conn *first;
-    size_t len;
+    size_t len, lingering;
     int64_t soonest; /* no deadline is before it: conns_tick looks at none of them until then */
 };
 
@@ -63,6 +64,14 @@ struct conn *conn_new(struct loop *loop);
 void conn_carry(struct conn *c, int fd);
 /* Outgoing: the socket is connected. */
 void conn_connected(struct conn *c);
+/* Writes what the kernel takes; the rest when it takes more. False: the peer is gone, or no memory. */
+bool conn_write(struct conn *c);
+/* With TLS our end of it (RFC 8446 section 6.1), once. */
+void conn_write_tls_end(struct conn *c);
+static inline bool conn_is_written(const struct conn *c)
+{
+    return c->out.len == 0 && c->wire.len == 0;
+}
 void conn_set_address(struct conn *c, const struct sockaddr_storage *address);
 /* The only way to set a deadline; INT64_MAX: none. */
 void conn_set_deadline(struct conn *c, int64_t deadline);

@@ -79,13 +79,13 @@ static void try_next(struct conn *c)
     int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     bool is_done;
 
-    conn_set_address(c, &address);
     if (fd < 0) {
         connect_failed(c, errno == EMFILE || errno == ENFILE
                               ? "no more files may be opened here: raise LimitNOFILE or ulimit -n"
-                              : strerror(errno));
+                              : "the kernel has no socket for it");
         return;
     }
+    conn_set_address(c, &address);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     if (!begin_on(fd, &address, len, &is_done)) {
         close(fd);
@@ -94,7 +94,7 @@ static void try_next(struct conn *c)
     }
     conn_carry(c, fd);
     if (!c->wsi)
-        conn_lose(c, "no memory for a connection");
+        conn_lose(c, "libwebsockets has no room for a connection");
     else if (is_done)
         conn_connected(c);
     else

@@ -98,8 +98,8 @@ static void refuse(struct guest *g, int status, const char *why)
              "%s refused: %d %s", name_of(g), status, why);
     handshake_refuse(conn_output(g->conn), status, why);
     /* Its request may not be read to the end, and a reset would take the answer with it; but who
-     * lingers costs a file for a while. */
-    if (loop_conns_len(proxy->loop) + SPARE_GUESTS / 2 < g->listener->files)
+     * lingers costs a file for a while, and others are told as well. */
+    if (loop_conns_lingering(proxy->loop) < SPARE_GUESTS / 2)
         conn_close_lingering(g->conn);
     else
         conn_close(g->conn);

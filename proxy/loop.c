@@ -340,6 +340,11 @@ size_t loop_conns_len(const struct loop *loop)
     return loop->conns.len;
 }
 
+size_t loop_conns_lingering(const struct loop *loop)
+{
+    return loop->conns.lingering;
+}
+
 struct lws_context *loop_lws(struct loop *loop)
 {
     return loop->lws;

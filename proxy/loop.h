@@ -52,6 +52,8 @@ void loop_lend(struct loop *loop, struct buf *b);
 void loop_take_back(struct loop *loop, struct buf *b);
 
 size_t loop_conns_len(const struct loop *loop);
+/* How many of them are read away until their peers close (conn_close_lingering). */
+size_t loop_conns_lingering(const struct loop *loop);
 
 /* For the transport (carrier.c, conn.c, connect.c, listener.c) only. */
 struct lws_context *loop_lws(struct loop *loop);

@@ -30,11 +30,11 @@ struct wsock {
     enum wsock_state state;
     unsigned stopped;
     bool is_delivering;
-    bool is_refused; /* the peer broke the protocol, and may be writing still */
     struct buf held; /* received and not yet decoded */
     struct ws_decoder decoder;
     struct deferred resume;
     struct deferred release;
+    void (*end)(struct conn *conn); /* what release leaves the conn to */
 };
 
 static const struct conn_callbacks conn_events;
@@ -74,8 +74,9 @@ static void wsock_free(struct wsock *w)
 }
 
 /* Ends it at the end of the turn: deliver() may still be on the stack above us. */
-static void finish(struct wsock *w)
+static void finish(struct wsock *w, void (*end)(struct conn *conn))
 {
+    w->end = end;
     w->state = WSOCK_CLOSED;
     w->transport.callbacks = NULL;
     loop_defer(conn_loop(w->conn), &w->release);
@@ -85,13 +86,10 @@ static void release(struct deferred *work)
 {
     struct wsock *w = (struct wsock *)((char *)work - offsetof(struct wsock, release));
     struct conn *conn = w->conn;
-    bool is_refused = w->is_refused;
+    void (*end)(struct conn * conn) = w->end;
 
     wsock_free(w);
-    if (is_refused)
-        conn_close_lingering(conn);
-    else
-        conn_close_answered(conn);
+    end(conn);
 }
 
 static void fail(struct wsock *w, uint16_t code, const char *why)
@@ -103,8 +101,7 @@ static void fail(struct wsock *w, uint16_t code, const char *why)
         callbacks->breaking(owner, code);
     if (w->state == WSOCK_OPEN) /* one close frame is all there may be (RFC 6455 section 5.5.1) */
         send_close(w, code, why, strlen(why));
-    w->is_refused = true;
-    finish(w);
+    finish(w, conn_close_lingering); /* it may be writing still */
     if (callbacks)
         callbacks->lost(owner, code, why);
 }
@@ -115,7 +112,7 @@ static void peer_closes(struct wsock *w, const struct ws_output *close)
     void *owner = w->transport.owner;
     bool is_answer = w->state == WSOCK_OPEN;
 
-    finish(w); /* first: then the answer leaves together with the end of the connection */
+    finish(w, conn_close_answered); /* first: then the answer leaves together with the end */
     if (is_answer)
         send_close(w, close->code, NULL, 0);
     if (callbacks)
@@ -319,8 +316,7 @@ void wsock_close(struct wsock *w, uint16_t code, const char *reason, size_t len)
         return;
     w->transport.callbacks = NULL;
     if (code == 0) {
-        w->state = WSOCK_CLOSED;
-        loop_defer(conn_loop(w->conn), &w->release);
+        finish(w, conn_close);
         return;
     }
     send_close(w, code, reason, len);

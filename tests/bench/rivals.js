@@ -25,7 +25,7 @@ worker_processes 1;
 worker_rlimit_nofile ${fileLimit()};
 pid ${dir}/nginx.pid;
 error_log stderr notice;
-events { worker_connections ${fileLimit()}; }
+events { worker_connections ${2 * fileLimit()}; }
 http {
   sendfile on;
   tcp_nopush on;

@@ -11,17 +11,21 @@ const { within } = require('../../lib/wait');
 const COUNT = 60;
 
 scenario('out of files', {
-  config: { limits: { connections: 100 } }, expect: [/Prosody cannot be reached .* no more files may be opened here: raise LimitNOFILE/],
+  config: { limits: { connections: 100, handshake_timeout: '1m' } }, expect: [/Prosody cannot be reached .* no more files may be opened here: raise LimitNOFILE/],
 }, (d, it) => {
   const pid = () => d.vestibule.program.pid;
   const limit = (count) => execFileSync('prlimit', ['--pid', String(pid()), `--nofile=${count}:`]);
   const softLimit = () => Number(/Max open files\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid()}/limits`, 'utf8'))[1]);
-  // The next `more` descriptors may be opened, and none behind them.
-  function leave(more) {
+  // The number below which `more` descriptors are free.
+  function boundOf(more) {
     const open = new Set(fs.readdirSync(`/proc/${pid()}/fd`).map(Number));
     let next = 0;
     for (let left = more; open.has(next) || left-- > 0;) next++;
-    limit(next);
+    return next;
+  }
+  // The next `more` descriptors may be opened, and none behind them. One may be closed meanwhile.
+  function leave(more) {
+    for (let bound; bound !== boundOf(more);) limit(bound = boundOf(more));
   }
   const come = (count) => Array.from({ length: count }, (_, i) => {
     const user = new Light(`user${i}`);
@@ -39,6 +43,7 @@ scenario('out of files', {
       leave(1);
       const [{ opened }] = come(1);
       await assert.rejects(within(10000, 'an answer', opened), /HTTP 502/);
+      await d.vestibule.waitForLog(/no more files may be opened here/);
       await inside.ping();
     } finally {
       limit(before);

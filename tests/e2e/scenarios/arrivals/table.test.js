@@ -15,8 +15,8 @@ const COUNT = 40; // more than are left of it
 const FULL = `ulimit -Sn ${TABLE}; for ((i = 10; i < ${TABLE - COUNT - 5}; i++)); do eval "exec $i</dev/null"; done; exec "$@"`;
 
 scenario('libwebsockets\' table is full', {
-  isServed: false, config: { limits: { connections: COUNT } },
-  expect: [/\[libwebsockets\] .*(too high|fail inserting socket)/, /Prosody cannot be reached .* no memory for a connection/],
+  isServed: false, config: { limits: { connections: COUNT, handshake_timeout: '1m' } },
+  expect: [/\[libwebsockets\] .*(too high|fail inserting socket)/, /Prosody cannot be reached .* libwebsockets has no room for a connection/],
 }, (d, it) => {
   const came = () => d.guest(undefined, undefined, { via: 'vestibule' });
 
@@ -54,6 +54,7 @@ scenario('libwebsockets\' table is full', {
     stay[0].socket.destroy();
     await inside.ping();
     await assert.rejects(came(), { status: 502 }, 'room for him, and none for the way to Prosody');
+    await d.vestibule.waitForLog(/libwebsockets has no room for a connection/);
     await inside.ping();
 
     for (const { socket } of stay) socket.destroy();

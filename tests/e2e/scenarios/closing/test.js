@@ -30,7 +30,7 @@ scenario('closing', { recorder: true }, (d, it) => {
     socket.removeAllListeners('data').on('data', (data) => receiver.write(data));
     socket.on('end', () => told.push('end')).on('error', ({ code }) => told.push(code));
     const closed = new Promise((resolve) => { socket.once('close', () => resolve(told)); });
-    return { light, socket, story: () => within(10000, 'the end', closed, () => told.join('\n')), wire: d.recorder.of(mark) };
+    return { light, socket, told, story: () => within(10000, 'the end', closed, () => told.join('\n')), wire: d.recorder.of(mark) };
   }
   // Bytes that Vestibule finds all there: it stands still until the kernel has them.
   async function writeAtOnce({ socket }, bytes) {
@@ -54,14 +54,21 @@ scenario('closing', { recorder: true }, (d, it) => {
       const one = await user();
       await writeAtOnce(one, bytes);
       assert.deepEqual((await one.story()).slice(-2), ['close 1000', 'end']);
-      await one.wire.ended;
+      await within(10000, 'Prosody to be told', one.wire.ended);
     });
   }
 
   it('the client answers Prosody\'s close frame: then comes the end, and not before', async () => {
-    const one = await user({ onClose: (socket) => socket.write(closeFrame(1000)) });
+    const other = await d.guest();
+    let toldFirst;
+    const one = await user({ onClose: (socket) => other.ping().then(() => {
+      toldFirst = [...one.told];
+      socket.write(closeFrame(1000));
+    }) });
     one.wire.inject(closeFrame(1000, 'enough', { masked: false }));
     assert.deepEqual(await one.story(), ['close 1000', 'end']);
+    assert.deepEqual(toldFirst, ['close 1000']);
+    await other.close();
   });
 
   it('the client was still writing when Prosody closed', async () => {
@@ -79,11 +86,17 @@ scenario('closing', { recorder: true }, (d, it) => {
 
   it('what Prosody says last comes before its close frame, however much it is', async () => {
     const one = await user({ onClose: (socket) => socket.write(closeFrame(1000)) });
-    const last = Array.from({ length: 50 }, (_, i) => `<message xmlns='jabber:client' id='${i}'><body>${'y'.repeat(20000)}</body></message>`);
+    const other = await d.guest();
+    const last = Array.from({ length: 400 }, (_, i) => `<message xmlns='jabber:client' id='${i}'><body>${'y'.repeat(100000)}</body></message>`);
     one.socket.pause();
     for (const message of last) one.wire.inject(message);
     one.wire.inject(closeFrame(1000, 'enough', { masked: false }));
+    await other.ping();
+    assert.ok(one.wire.untaken > 0, 'more than all the buffers on its way hold');
     one.socket.resume();
-    assert.deepEqual(await one.story(), [...last, 'close 1000', 'end']);
+    const story = await one.story();
+    assert.deepEqual(story.slice(-2), ['close 1000', 'end']);
+    assert.ok(story.slice(0, -2).every((message, i) => message === last[i]) && story.length === last.length + 2);
+    await other.close();
   });
 });

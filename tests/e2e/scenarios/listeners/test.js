@@ -14,7 +14,7 @@ const { within } = require('../../lib/wait');
 
 const socketOf = (d) => path.join(d.folder('vestibule'), 'vestibule.sock');
 
-const TLS_ALERT = 21; // RFC 8446 section 5.1
+const [TLS_ALERT, TLS_DATA] = [21, 23]; // RFC 8446 section 5.1
 
 // The types of the TLS records that the server at the port sends to whom begin() connects to the port it is given.
 async function recordsUntilTheEnd(port, begin) {
@@ -27,8 +27,7 @@ async function recordsUntilTheEnd(port, begin) {
   const told = [];
   server.on('data', (data) => told.push(data)).pipe(client);
   client.pipe(server);
-  await within(10000, 'the end of the connection', once(server, 'end'));
-  relay.close();
+  await within(10000, 'the end of the connection', once(server, 'end')).finally(() => relay.close());
   const bytes = Buffer.concat(told);
   const types = [];
   for (let at = 0; at < bytes.length; at += 5 + bytes.readUInt16BE(at + 3)) types.push(bytes[at]);
@@ -123,6 +122,15 @@ scenario('TLS between nginx and Vestibule', {
       client.resume();
     });
     assert.equal(types.pop(), TLS_ALERT, 'close_notify (RFC 8446 section 6.1)');
+  });
+
+  it('who is refused while he writes on is told, and then that this was all', async () => {
+    const types = await recordsUntilTheEnd(d.ports.vestibule, (port) => {
+      const client = tls.connect({ port, host: '127.0.0.1', ca: fs.readFileSync(d.tls.ca), checkServerIdentity: () => {},
+        maxVersion: 'TLSv1.2' }, () => client.write(`${request({ target: '/nothing', host: d.domain })}${'x'.repeat(1e6)}`));
+      client.on('error', () => {}).resume();
+    });
+    assert.deepEqual(types.slice(-2), [TLS_DATA, TLS_ALERT]);
   });
 });
 
